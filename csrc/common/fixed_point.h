@@ -1,0 +1,59 @@
+/* Fixed-point arithmetic: requantization, rounding shifts, saturation. Each is defined once, here; the NumPy
+ * twin is python/kilograd/ops/fixed_point.py. Right shifts of negative values are arithmetic (asserted at compile time). */
+#ifndef KG_COMMON_FIXED_POINT_H
+#define KG_COMMON_FIXED_POINT_H
+
+#include <stdint.h>
+
+_Static_assert((-1 >> 1) == -1, "kilograd needs arithmetic right shifts");
+
+static inline int32_t kg_clamp_s32(int32_t v, int32_t lo, int32_t hi) { return v < lo ? lo : v > hi ? hi : v; }
+
+static inline int32_t kg_sat_s32(int64_t v) {
+  return v > INT32_MAX ? INT32_MAX : v < INT32_MIN ? INT32_MIN : (int32_t)v;
+}
+
+/* a * 2^shift with wrap-around, shift in 0..31 (left shifts of negative values are undefined in C). */
+static inline int32_t kg_shl_s32(int32_t a, int32_t shift) { return (int32_t)((uint32_t)a << shift); }
+
+/* High 32 bits of 2ab, rounded half away from zero towards plus infinity as gemmlowp does
+ * (SaturatingRoundingDoublingHighMul, github.com/google/gemmlowp fixedpoint.h). */
+static inline int32_t kg_doubling_high_mul(int32_t a, int32_t b) {
+  if (a == INT32_MIN && b == INT32_MIN) return INT32_MAX;
+  int64_t ab = (int64_t)a * b;
+  int64_t nudge = ab >= 0 ? (1 << 30) : (1 - (1 << 30));
+  return (int32_t)((ab + nudge) / ((int64_t)1 << 31));
+}
+
+/* a / 2^shift rounded half away from zero, shift in 0..31 (gemmlowp RoundingDivideByPOT). */
+static inline int32_t kg_rounding_shr(int32_t a, int32_t shift) {
+  int32_t mask = (int32_t)(((uint32_t)1 << shift) - 1u);
+  int32_t threshold = (mask >> 1) + (a < 0 ? 1 : 0);
+  return (a >> shift) + ((a & mask) > threshold ? 1 : 0);
+}
+
+/* a * multiplier * 2^(shift-31), rounded twice: TensorFlow Lite's MultiplyByQuantizedMultiplier with gemmlowp
+ * double rounding, which convolutions use. multiplier in [2^30, 2^31) or 0; shift in -31..30. */
+static inline int32_t kg_requantize(int32_t a, int32_t multiplier, int32_t shift) {
+  int32_t left = shift > 0 ? shift : 0;
+  int32_t right = shift > 0 ? 0 : -shift;
+  return kg_rounding_shr(kg_doubling_high_mul(kg_shl_s32(a, left), multiplier), right);
+}
+
+/* v * 2^-shift rounded half up, shift in 0..62; more shifts everything out. */
+static inline int64_t kg_round_shr_s64(int64_t v, int32_t shift) {
+  if (shift <= 0) return v;
+  if (shift > 62) return 0;
+  return (v + ((int64_t)1 << (shift - 1))) >> shift;
+}
+
+/* v * 2^shift for any shift, saturated to +-2^62: left shifts saturate, right shifts round half up. */
+static inline int64_t kg_scale_pow2_s64(int64_t v, int32_t shift) {
+  const int64_t limit = (int64_t)1 << 62;
+  if (shift <= 0) return kg_round_shr_s64(v, -shift);
+  if (v == 0) return 0;
+  if (shift > 62 || v > (limit >> shift) || v < -(limit >> shift)) return v > 0 ? limit : -limit;
+  return v * ((int64_t)1 << shift);
+}
+
+#endif

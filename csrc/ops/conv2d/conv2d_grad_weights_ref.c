@@ -1,0 +1,46 @@
+#include "conv2d.h"
+
+/* acc[i] += g * (x[i] - x_zero) */
+static void add_scaled(int32_t *acc, const int8_t *x, int32_t n, int32_t g, int32_t x_zero) {
+  const int16_t gs = (int16_t)g;
+  const int16_t zx = (int16_t)x_zero;
+  for (int32_t i = 0; i < n; ++i) acc[i] += (int32_t)gs * (int16_t)(x[i] - zx);
+}
+
+/* Gradient of one output channel and tap for all live input channels. */
+static void tap_gradient(const kg_conv2d_shape *s, const int8_t *gy, const int8_t *x, int32_t x_zero, int32_t oc, int32_t tap,
+                         int32_t *acc) {
+  const int32_t ky = tap / s->k_w, kx = tap % s->k_w;
+  for (int32_t ic = 0; ic < s->live_c; ++ic) acc[ic] = 0;
+  for (int32_t oy = 0; oy < s->out_h; ++oy) {
+    int32_t iy = oy * s->stride_h - s->pad_top + ky * s->dilation_h;
+    if (iy < 0 || iy >= s->in_h) continue;
+    for (int32_t ox = 0; ox < s->out_w; ++ox) {
+      int32_t ix = ox * s->stride_w - s->pad_left + kx * s->dilation_w;
+      int32_t g = gy[(oy * s->out_w + ox) * s->out_c + oc];
+      if (ix < 0 || ix >= s->in_w || g == 0) continue;
+      add_scaled(acc, x + (iy * s->in_w + ix) * s->live_c, s->live_c, g, x_zero);
+    }
+  }
+}
+
+void kg_conv2d_grad_weights_ref_s8(const kg_conv2d_grad_weights_args *a, const kg_memory *mem) {
+  const kg_conv2d_shape *s = &a->shape;
+  const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
+  const int8_t *x = (const int8_t *)kg_in(mem, a->x);
+  int8_t *w = (int8_t *)kg_out(mem, a->w_live);
+  int32_t *acc = (int32_t *)kg_out(mem, a->scratch);
+  const int32_t e = ((const kg_exponent *)kg_in(mem, a->gy_exponent))->e;
+  const int32_t taps = s->k_h * s->k_w;
+  const kg_updater updater = kg_update_begin(mem, &a->update, w, a->w_min, a->w_max);
+
+  for (int32_t oc = 0; oc < s->out_c; ++oc) {
+    const kg_rate rate = kg_update_rate(mem, &a->update, oc, e);
+    if (rate.mantissa == 0) continue;
+    for (int32_t tap = 0; tap < taps; ++tap) {
+      tap_gradient(s, gy, x, a->x_zero, oc, tap, acc);
+      for (int32_t ic = 0; ic < s->live_c; ++ic)
+        kg_update_put(&updater, (oc * taps + tap) * s->live_c + ic, kg_update_step(acc[ic], rate, KG_WEIGHT_FRACTION));
+    }
+  }
+}

@@ -1,0 +1,53 @@
+#include "conv2d.h"
+
+#include "../../common/bits.h"
+#include "../../common/dot.h"
+
+/* Sum over the window of one output pixel and channel. */
+static int32_t accumulate(const kg_conv2d_args *a, const int8_t *x, const int8_t *w, int32_t row_c, int32_t first_c,
+                          int32_t oy, int32_t ox) {
+  const kg_conv2d_shape *s = &a->shape;
+  int32_t acc = 0;
+  for (int32_t ky = 0; ky < s->k_h; ++ky) {
+    int32_t iy = oy * s->stride_h - s->pad_top + ky * s->dilation_h;
+    if (iy < 0 || iy >= s->in_h) continue;
+    for (int32_t kx = 0; kx < s->k_w; ++kx) {
+      int32_t ix = ox * s->stride_w - s->pad_left + kx * s->dilation_w;
+      if (ix < 0 || ix >= s->in_w) continue;
+      acc += kg_dot_s8(x + (iy * s->in_w + ix) * s->in_c + first_c, w + (ky * s->k_w + kx) * row_c, row_c, a->x_zero,
+                       a->w_zero);
+    }
+  }
+  return acc;
+}
+
+void kg_conv2d_ref_s8(const kg_conv2d_args *a, const kg_memory *mem) {
+  const kg_conv2d_shape *s = &a->shape;
+  const int8_t *x = (const int8_t *)kg_in(mem, a->x);
+  const int8_t *w_frozen = (const int8_t *)kg_in(mem, a->w_frozen);
+  const int8_t *w_live = (const int8_t *)kg_in(mem, a->w_live);
+  const int32_t *bias = (const int32_t *)kg_in(mem, a->bias);
+  const int32_t *multiplier = (const int32_t *)kg_in(mem, a->multiplier);
+  const int8_t *shift = (const int8_t *)kg_in(mem, a->shift);
+  int8_t *y = (int8_t *)kg_out(mem, a->y);
+  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  const int32_t live_c = s->live_c;
+  const int32_t frozen_c = s->in_c - live_c;
+  const int32_t taps = s->k_h * s->k_w;
+
+  for (int32_t oy = 0; oy < s->out_h; ++oy) {
+    for (int32_t ox = 0; ox < s->out_w; ++ox) {
+      for (int32_t oc = 0; oc < s->out_c; ++oc) {
+        int32_t acc = bias ? bias[oc] : 0;
+        if (live_c > 0) acc = kg_add_wrap(acc, accumulate(a, x, w_live + oc * taps * live_c, live_c, 0, oy, ox));
+        if (frozen_c > 0)
+          acc = kg_add_wrap(acc, accumulate(a, x, w_frozen + oc * taps * frozen_c, frozen_c, live_c, oy, ox));
+        int32_t v = kg_add_wrap(kg_requantize(acc, multiplier[oc], shift[oc]), a->y_zero);
+        int32_t q = kg_clamp_s32(v, a->y_min, a->y_max);
+        kg_bits_put(&mask, q == v);
+        *y++ = (int8_t)q;
+      }
+    }
+  }
+  kg_bits_end(&mask);
+}
