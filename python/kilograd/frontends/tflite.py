@@ -1,0 +1,364 @@
+"""TensorFlow Lite models (`.tflite`, int8 and uint8) as graphs.
+
+uint8 models are shifted to int8 exactly: 128 is subtracted from zero points and from the content of constants, so every tensor holds
+q - 128 where the original holds q. `graph.meta["uint8"]` lists the tensors that were uint8. Padding is made explicit, shapes are
+static, and a dynamic batch is pinned to 1. A file is hostile until proved otherwise: whatever it holds, the answer is a graph or a
+ModelError.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+import kilograd.ops  # noqa: F401  (registers the operators)
+from kilograd.errors import GraphError, ModelError, UnsupportedOperator
+from kilograd.frontends.tflite_file import RawModel, RawOperator, RawTensor, read_tflite, reading
+from kilograd.frontends.tflite_options import RULES, Rule
+from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Shape, Tensor
+from kilograd.ir.verify import verify
+from kilograd.ops.base import infer_outputs, operators
+
+DTYPES = {"INT8": DType.INT8, "UINT8": DType.INT8, "INT32": DType.INT32, "FLOAT32": DType.FLOAT32}
+RANGES = {"INT8": (-128, 127), "UINT8": (0, 255), "INT32": (0, 0)}
+SCALE_MIN, SCALE_MAX = 1e-30, 1e30
+MAX_BYTES = 1 << 30  # of one tensor: offsets in a plan have 30 bits
+RESERVED = ("train", "label", "target")  # names that training gives to tensors of its own
+
+
+def supported() -> dict[str, str]:
+    """TensorFlow Lite builtins that can be imported, with the kilograd operator that runs each."""
+    return {b: op.name for op in operators().values() for b in op.tflite if b in RULES}
+
+
+class Importer:
+    """Builds a graph from the records of a file; the handlers of tflite_options.py call it for operands."""
+
+    def __init__(self, raw: RawModel, name: str) -> None:
+        self.raw = raw
+        self.graph = Graph(name)
+        self.names = _unique_names(raw)
+        self.ready: set[int] = set()  # tensors that hold a value at this point of the program
+        self.wide: dict[int, Array] = {}
+
+    # Operands, asked for by the handlers
+
+    def activation(self, op: RawOperator, i: int, real: bool = False) -> str:
+        """Operand i as int8 activation (or constant) with one scale; `real` allows float32."""
+        t = self._operand(op, i)
+        if not (t.type in ("INT8", "UINT8") or (real and t.type == "FLOAT32")):
+            raise self._type_error(op, t, "int8 or uint8" + (" or float32" if real else ""))
+        return self._declare(t, None, f"{op.where}")
+
+    def weights(self, op: RawOperator, i: int, axis: int, rank: int, zero_point: bool = False) -> str:
+        """Operand i as constant int8 weights with one scale or one for each slice of `axis`."""
+        t = self._operand(op, i)
+        if t.type not in ("INT8", "UINT8"):
+            raise self._type_error(op, t, "int8 or uint8")
+        self._need_constant(op, t, "weights")
+        self.shape(op, i, rank)
+        if t.type == "INT8" and not zero_point and t.zero_point.size and np.any(t.zero_point):
+            raise ModelError(f"{op.where}: int8 weights {t.where} have a zero point other than 0, which TensorFlow Lite does not define.")
+        return self._declare(t, axis, op.where)
+
+    def bias(self, op: RawOperator, i: int, channels: int) -> str:
+        """Operand i as constant int32 bias, '' when there is none."""
+        if i >= len(op.inputs) or op.inputs[i] < 0:
+            return ""
+        t = self._operand(op, i)
+        if t.type != "INT32":
+            raise self._type_error(op, t, "int32")
+        self._need_constant(op, t, "bias")
+        if t.shape != (channels,):
+            raise ModelError(f"{op.where}: bias {t.where} has shape {list(t.shape)}, the layer has {channels} channels.")
+        return self._declare(t, 0, op.where)
+
+    def integers(self, op: RawOperator, i: int) -> list[int]:
+        """Content of a constant int32 or int64 operand (axes, shapes, padding), at most 64 numbers."""
+        t = self._operand(op, i)
+        if t.type not in ("INT32", "INT64"):
+            raise self._type_error(op, t, "int32")
+        self._need_constant(op, t, "operand")
+        size = math.prod(t.shape)
+        width = 4 if t.type == "INT32" else 8
+        if t.data is None or not 0 <= size <= 64 or t.data.size != size * width:
+            raise ModelError(f"{op.where}: operand {t.where} should hold at most 64 integers; the file is damaged. Export it again.")
+        return [int(v) for v in t.data.view(f"<i{width}")]
+
+    def axis(self, op: RawOperator, axis: int, rank: int) -> int:
+        """An axis counted from the front."""
+        if not -rank <= axis < rank:
+            raise ModelError(f"{op.where} works along axis {axis} of a tensor of rank {rank}. The file is damaged: export it again.")
+        return axis % rank
+
+    def shape(self, op: RawOperator, i: int, rank: int | None = None) -> Shape:
+        """Shape of operand i."""
+        t = self._operand(op, i)
+        if rank is not None and len(t.shape) != rank:
+            raise ModelError(f"{op.where}: {t.where} has shape {list(t.shape)}, rank {rank} is needed.")
+        return _static_shape(t)
+
+    def result_shape(self, op: RawOperator) -> Shape:
+        """Declared shape of the result."""
+        return _static_shape(self.raw.tensors[op.outputs[0]])
+
+    def unsigned(self, op: RawOperator, i: int) -> bool:
+        """True when operand i is uint8 in the file."""
+        return self._operand(op, i).type == "UINT8"
+
+    # The program
+
+    def run(self) -> Graph:
+        """Import everything, in program order."""
+        if self.raw.subgraphs != 1:
+            raise ModelError(f"the model has {self.raw.subgraphs} sub-graphs (control flow or variables); kilograd runs models with one.")
+        _refuse_unsupported(self.raw)
+        for kind, indices in (("input", self.raw.inputs), ("output", self.raw.outputs)):
+            if len(set(indices)) != len(indices) or not indices:
+                raise ModelError(f"the model has no {kind} or names one twice: {list(indices)[:8]}. Export it again.")
+        for i in self.raw.inputs:
+            self._input(self.raw.tensors[i])
+        for op in self.raw.operators:
+            with reading(op.where):
+                self._operator(op)
+        for i in self.raw.outputs:
+            if i not in self.ready:
+                raise ModelError(f"output {self.raw.tensors[i].where} is written by no operator. The file is damaged: export it again.")
+        self.graph.inputs = [self.names[i] for i in self.raw.inputs]
+        self.graph.outputs = [self.names[i] for i in self.raw.outputs]
+        self.graph.meta["source"] = "tflite"
+        unsigned = [self.names[t.index] for t in self.raw.tensors if t.type == "UINT8"]
+        self.graph.meta["uint8"] = [name for name in unsigned if name in self.graph.tensors]
+        return self.graph
+
+    def _input(self, t: RawTensor) -> None:
+        if t.data is not None:
+            raise ModelError(f"input {t.where} is a constant. The file is damaged: export it again.")
+        if t.type not in ("INT8", "UINT8", "FLOAT32"):
+            raise ModelError(f"input {t.where} is {t.type.lower()}; kilograd takes int8, uint8 and float32 (into a QUANTIZE operator).")
+        self._declare(t, None, "the list of inputs")
+        self.ready.add(t.index)
+
+    def _operator(self, op: RawOperator) -> None:
+        rule = RULES[op.name]
+        _check_form(op, rule)
+        converted = rule.handler(self, op)
+        out = self.raw.tensors[op.outputs[0]]
+        allowed = ("FLOAT32",) if op.name == "DEQUANTIZE" else ("INT8", "UINT8")
+        if out.type not in allowed:
+            raise self._type_error(op, out, " or ".join(allowed).lower())
+        if out.index in self.ready or out.data is not None:
+            raise ModelError(f"{op.where} writes {out.where}, which already has a value. The file is damaged: export it again.")
+        y = self._declare(out, None, op.where)
+        node = Node(supported()[op.name], converted.inputs, [y], converted.attrs, name=y)
+        self.graph.nodes.append(node)
+        self.ready.add(out.index)
+        try:
+            infer_outputs(self.graph, node)
+        except GraphError as error:
+            raise ModelError(f"{op.where}: {error}") from error
+
+    def _operand(self, op: RawOperator, i: int) -> RawTensor:
+        if i >= len(op.inputs) or op.inputs[i] < 0:
+            raise ModelError(f"{op.where} lacks operand {i}. The file is damaged: export it again.")
+        t = self.raw.tensors[op.inputs[i]]
+        if t.data is None and t.index not in self.ready:
+            if t.external:
+                raise ModelError(f"{op.where}: {t.where} lies outside the flatbuffer (model above 2 GB), which kilograd does not read.")
+            raise ModelError(f"{op.where} reads {t.where}, which no earlier operator writes: operators are out of order or form a cycle.")
+        return t
+
+    def _type_error(self, op: RawOperator, t: RawTensor, wanted: str) -> ModelError:
+        hint = " Quantize the model to int8 (post-training, full integer) and export it again." if t.type.startswith("FLOAT") else ""
+        return ModelError(f"{op.where}: {t.where} is {t.type.lower()}; kilograd needs {wanted} here.{hint}")
+
+    def _need_constant(self, op: RawOperator, t: RawTensor, what: str) -> None:
+        if t.data is None:
+            raise UnsupportedOperator(f"{op.where}: {what} {t.where} are computed by the model; kilograd needs constants here.")
+
+    def _declare(self, t: RawTensor, axis: int | None, where: str) -> str:
+        """Add the tensor to the graph once; `axis` is the axis along which it may have several scales."""
+        name = self.names[t.index]
+        if name in self.graph.tensors:
+            quant = self.graph[name].quant
+            if quant is not None and quant.axis not in (None, axis):
+                raise ModelError(f"{where}: {t.where} has one scale a channel, which does not fit here.")
+            return name
+        if t.variable or t.sparse:
+            what = "a variable" if t.variable else "sparse"
+            raise ModelError(f"{t.where} is {what}; kilograd runs dense tensors without state of their own.")
+        shape = _static_shape(t)
+        quant = _quantization(t, shape, axis)
+        data = None if t.data is None else self._constant(t, shape)
+        kind = Kind.ARENA if data is None else Kind.CONST
+        self.graph.add(Tensor(name, shape, DTYPES[t.type], kind, quant, data))
+        return name
+
+    def _constant(self, t: RawTensor, shape: Shape) -> Array:
+        assert t.data is not None
+        width = 1 if t.type in ("INT8", "UINT8") else 4
+        needed = math.prod(shape) * width
+        if t.data.size != needed:
+            raise ModelError(
+                f"{t.where} has shape {list(shape)} ({t.type.lower()}) and {t.data.size} bytes of content, {needed} are needed. "
+                "The file is truncated or damaged: copy or export it again."
+            )
+        if t.type == "UINT8":
+            return (t.data ^ 0x80).view(np.int8).reshape(shape)
+        dtype = {"INT8": "i1", "INT32": "<i4", "FLOAT32": "<f4"}[t.type]
+        values = t.data.view(dtype).reshape(shape)
+        if t.type == "FLOAT32" and not np.all(np.isfinite(values)):
+            raise ModelError(f"{t.where} holds NaN or infinite constants. Export the model again.")
+        return values
+
+
+def _unique_names(raw: RawModel) -> list[str]:
+    """A name for each tensor: its own where that is free, else with a number appended."""
+    taken: set[str] = set(RESERVED)
+    count: dict[str, int] = {}
+    names = []
+    for t in raw.tensors:
+        stem = t.name or f"tensor{t.index}"
+        stem = f"model/{stem}" if stem.startswith("d/") else stem  # errors are called d/<tensor>
+        name = stem
+        while name in taken:
+            count[stem] = count.get(stem, 0) + 1
+            name = f"{stem}.{count[stem]}"
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _static_shape(t: RawTensor) -> Shape:
+    """Shape with a dynamic batch pinned to 1; ModelError for anything that is not static, positive and of sane size."""
+    shape = list(t.shape)
+    if shape and shape[0] == -1 and (not t.signature or t.signature[0] == -1):
+        shape[0] = 1
+    if any(d <= 0 for d in shape):
+        raise ModelError(
+            f"{t.where} has shape {list(t.shape)}: every dimension must be at least 1 and known (only the batch may be dynamic). "
+            "Export the model with static shapes."
+        )
+    if 4 * math.prod(shape) > MAX_BYTES:
+        raise ModelError(f"{t.where} has shape {shape}, more than kilograd can address (2^28 elements).")
+    return tuple(shape)
+
+
+def _quantization(t: RawTensor, shape: Shape, axis: int | None) -> QuantParams | None:
+    """Quantization of a tensor, checked; int8 must have one."""
+    n = t.scale.size
+    if t.type == "FLOAT32" or (t.type == "INT32" and n == 0):
+        return None
+    if n == 0:
+        raise ModelError(f"{t.where} is {t.type.lower()} and has no scale. Export the model with full integer quantization.")
+    along = t.axis
+    if n > 1 and (axis is None or along != axis or n != shape[along]):
+        raise ModelError(
+            f"{t.where} has {n} scales along axis {along} of shape {list(shape)}; "
+            + ("one scale is needed here." if axis is None else f"one, or one for each slice of axis {axis}, is needed here.")
+        )
+    scale = t.scale.astype(np.float32)
+    if not np.all((scale >= SCALE_MIN) & (scale <= SCALE_MAX)):  # false for NaN too
+        raise ModelError(f"{t.where} has a scale that is not a positive number: {[float(s) for s in scale[:4]]}. Export the model again.")
+    if t.zero_point.size not in (0, 1, n):
+        raise ModelError(f"{t.where} has {n} scales and {t.zero_point.size} zero points. The file is damaged: export it again.")
+    zero = np.broadcast_to(t.zero_point if t.zero_point.size else np.zeros(1, np.int64), (n,))
+    lo, hi = RANGES[t.type]
+    if np.any((zero < lo) | (zero > hi)):
+        raise ModelError(f"{t.where} has a zero point outside {lo} to {hi} ({t.type.lower()}). Export the model again.")
+    if n > 1 and np.any(zero != (128 if t.type == "UINT8" else 0)):
+        raise ModelError(f"{t.where} has one scale a channel and a zero point other than 0. Export the model again.")
+    shifted = zero - (128 if t.type == "UINT8" else 0)
+    return QuantParams(scale, shifted.astype(np.int32), axis if n > 1 else None)
+
+
+def _check_form(op: RawOperator, rule: Rule) -> None:
+    """Number of operands and results, class of the options."""
+    low, high = rule.operands
+    if not low <= len(op.inputs) <= high or len(op.outputs) != 1:
+        wanted = f"{low}" if low == high else f"{low} to {high}"
+        raise ModelError(
+            f"{op.where} has {len(op.inputs)} operands and {len(op.outputs)} results, {wanted} and 1 are needed. Export the model again."
+        )
+    if rule.options:
+        found = type(op.options).__name__ if op.options is not None else ""
+        if found != rule.options and (found or not rule.optional):
+            raise ModelError(f"{op.where} has {found or 'no options'}, {rule.options} is needed. The file is damaged: export it again.")
+
+
+def _refuse_unsupported(raw: RawModel) -> None:
+    known = supported()
+    bad = [op for op in raw.operators if op.name not in known]
+    if bad:
+        listed = ", ".join(f"{op.index} ({op.name})" for op in bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else "")
+        raise UnsupportedOperator(
+            f"the model uses operators that kilograd does not run: {listed}. Supported are: {', '.join(sorted(known))}. "
+            "Replace them before export, or cut the model in front of them."
+        )
+
+
+def import_tflite(data: bytes, name: str = "model") -> Graph:
+    """A graph from the bytes of a .tflite file; ModelError (or UnsupportedOperator) when it cannot be."""
+    raw = read_tflite(data)
+    with reading("the model"):
+        graph = Importer(raw, name).run()
+    try:
+        verify(graph, infer_outputs)
+    except GraphError as error:
+        raise ModelError(f"the model is inconsistent: {error}") from error
+    return graph
+
+
+def scan_tflite(data: bytes) -> dict[str, Any]:
+    """What a .tflite file holds, whether or not kilograd can run it: ops (histogram), params, macs, inputs, outputs, unsupported.
+
+    `params` counts the elements of constants that operators read as weights or biases; `macs` those of convolutions and linear layers;
+    `unsupported` lists index, name and reason, an empty list means that the model can be imported.
+    """
+    raw = read_tflite(data)
+    known = supported()
+    histogram: dict[str, int] = {}
+    for op in raw.operators:
+        histogram[op.name] = histogram.get(op.name, 0) + 1
+    bad: list[dict[str, Any]] = [
+        {"index": op.index, "name": op.name, "reason": "no such operator in kilograd"} for op in raw.operators if op.name not in known
+    ]
+    if not bad:
+        try:
+            import_tflite(data)
+        except ModelError as error:
+            bad.append({"index": -1, "name": "", "reason": str(error)})
+    return {
+        "ops": dict(sorted(histogram.items())),
+        "params": sum(_parameters(t) for t in raw.tensors),
+        "macs": sum(_macs(raw, op) for op in raw.operators),
+        "inputs": [_port(raw.tensors[i]) for i in raw.inputs],
+        "outputs": [_port(raw.tensors[i]) for i in raw.outputs],
+        "unsupported": bad,
+    }
+
+
+def _parameters(t: RawTensor) -> int:
+    if t.data is None or not t.shape or min(t.shape) <= 0:
+        return 0
+    weights = t.type in ("INT8", "UINT8", "INT16", "INT4", "FLOAT32", "FLOAT16") or (t.type == "INT32" and t.scale.size > 0)
+    return math.prod(t.shape) if weights else 0
+
+
+def _macs(raw: RawModel, op: RawOperator) -> int:
+    if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or len(op.inputs) < 2 or not op.outputs or op.inputs[1] < 0:
+        return 0
+    w, y = raw.tensors[op.inputs[1]].shape, raw.tensors[op.outputs[0]].shape
+    if not w or not y or min(w) <= 0:
+        return 0
+    each = math.prod(w[1:]) if op.name != "DEPTHWISE_CONV_2D" else math.prod(w[:-1])
+    return each * math.prod(max(d, 1) for d in y)
+
+
+def _port(t: RawTensor) -> dict[str, Any]:
+    quant = None
+    if t.scale.size:
+        quant = {"scale": float(t.scale[0]), "zero_point": int(t.zero_point[0]) if t.zero_point.size else 0}
+    return {"name": t.name, "shape": list(t.shape), "type": t.type.lower(), "quantization": quant}
