@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from kilograd.errors import GraphError, NoBackwardRule, UnsupportedOperator
-from kilograd.ir.graph import Array, DType, Graph, Node, QuantParams, Shape
+from kilograd.ir.graph import Array, DType, Graph, Node, Phase, QuantParams, Shape
+from kilograd.ops.fixed_point import train_view
 
 if TYPE_CHECKING:
     from kilograd.train.autodiff import GradientBuilder
@@ -99,6 +100,10 @@ class Operator(ABC):
     no_gradient: ClassVar[str] = ""
     #: kernels of this operator, reference variant first
     kernels: ClassVar[tuple[str, ...]] = ()
+    #: some forms of the operator saturate (fused activation, requantization) and can write a clamp mask as second result
+    clamps: ClassVar[bool] = False
+    #: why every output row needs the whole input, where `rows` gives None
+    whole_input: ClassVar[str] = ""
 
     @abstractmethod
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
@@ -125,6 +130,10 @@ class Operator(ABC):
             f"no gradient can pass through operator '{self.name}' (layer '{node.name}'): "
             f"{self.no_gradient or 'it has no backward rule'}. Let only layers after it learn, or freeze it."
         )
+
+    def can_clamp(self, graph: Graph, node: Node) -> bool:
+        """True when a value of this very node can be clamped, so that its backward pass needs the mask."""
+        return self.clamps
 
     def cost(self, graph: Graph, node: Node) -> Cost:
         """MACs and bytes of one call."""
@@ -203,6 +212,13 @@ def prod(shape: Sequence[int]) -> int:
 ReferenceFunction = Callable[..., Any]
 
 
+def _runs(node: Node, state: RunState) -> bool:
+    """False when the guard of the node's phase leaves it out of this training step."""
+    if node.phase is Phase.BACKWARD:
+        return int(train_view(state.tensors["train"])["skip"][0]) == 0
+    return node.phase is not Phase.APPLY or int(train_view(state.tensors["train"])["apply"][0]) == 1
+
+
 def evaluate(graph: Graph, feeds: dict[str, Array], state: RunState | None = None) -> RunState:
     """Run a graph in NumPy, node by node. `state.tensors` keeps STATE tensors from call to call and afterwards holds every tensor."""
     if state is None:
@@ -212,6 +228,8 @@ def evaluate(graph: Graph, feeds: dict[str, Array], state: RunState | None = Non
             state.tensors[t.name] = np.array(t.data, copy=True)
     state.tensors.update(feeds)
     for node in graph.nodes:
+        if not _runs(node, state):
+            continue
         values = [state.tensors[t] if t else None for t in node.inputs]
         for name, value in zip(node.outputs, operator(node.op).reference(graph, node, values, state), strict=True):
             if name:
