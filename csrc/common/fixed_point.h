@@ -40,6 +40,12 @@ static inline int32_t kg_requantize(int32_t a, int32_t multiplier, int32_t shift
   return kg_rounding_shr(kg_doubling_high_mul(kg_shl_s32(a, left), multiplier), right);
 }
 
+/* a * multiplier * 2^(shift-31), rounded once, half up: what fully connected layers use. Same ranges as kg_requantize. */
+static inline int32_t kg_requantize_once(int32_t a, int32_t multiplier, int32_t shift) {
+  const int32_t total = 31 - shift;
+  return kg_sat_s32(((int64_t)a * multiplier + ((int64_t)1 << (total - 1))) >> total);
+}
+
 /* v * 2^-shift rounded half up, shift in 0..62; more shifts everything out. */
 static inline int64_t kg_round_shr_s64(int64_t v, int32_t shift) {
   if (shift <= 0) return v;

@@ -77,6 +77,13 @@ def requantize(a: Array, multiplier: Array, shift: Array) -> Array:
     return rounding_shr(doubling_high_mul(wrap32(np.asarray(a, np.int64) << left), np.asarray(multiplier, np.int64)), right)
 
 
+def requantize_once(a: Array, multiplier: Array, shift: Array) -> npt.NDArray[np.int64]:
+    """kg_requantize_once: a * multiplier * 2^(shift-31), rounded half up; the last axis is the channel."""
+    total = 31 - np.asarray(shift, np.int64)
+    q = (np.asarray(a, np.int64) * np.asarray(multiplier, np.int64) + (np.int64(1) << (total - 1))) >> total
+    return np.clip(q, I32_MIN, I32_MAX)
+
+
 def key(name: str) -> int:
     """Key of a tensor's random stream: CRC-32 of its name, so that pruning other tensors away changes nothing."""
     return zlib.crc32(name.encode())

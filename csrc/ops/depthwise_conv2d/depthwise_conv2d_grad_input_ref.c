@@ -1,0 +1,73 @@
+#include "depthwise_conv2d.h"
+
+/* A range of input channels whose weights lie together. */
+typedef struct part {
+  const int8_t *w;
+  int32_t first_c; /* input channel to which w[0] belongs */
+  int32_t count;   /* input channels in the part */
+} part;
+
+/* Output position that input position `i` feeds through tap `k`, or -1. */
+static int32_t output_position(int32_t i, int32_t k, int32_t pad, int32_t dilation, int32_t stride, int32_t size) {
+  int32_t t = i + pad - k * dilation;
+  if (t < 0 || t % stride != 0) return -1;
+  t /= stride;
+  return t < size ? t : -1;
+}
+
+/* acc[j] += folded(g[j * step]) * (w[j * step] - w_zero) for n channels; fold fits an int16 but for 2^14, which does too. */
+static void add_tap(const kg_depthwise_conv2d_grad_input_args *a, int32_t *acc, const int8_t *g, const int32_t *fold,
+                    const int8_t *w, int32_t n, int32_t step) {
+  const int32_t half = (int32_t)1 << (a->fold_shift - 1);
+  const int16_t zw = (int16_t)a->w_zero;
+  for (int32_t j = 0; j < n; ++j) {
+    const int32_t i = j * step;
+    const int32_t folded = ((int32_t)g[i] * (int16_t)fold[i] + half) >> a->fold_shift;
+    acc[j] += folded * (int16_t)(w[i] - zw);
+  }
+}
+
+/* Sums for input channels [c, c + n) of one input pixel. */
+static void accumulate(const kg_depthwise_conv2d_grad_input_args *a, const int8_t *gy, const int32_t *fold, const part *p,
+                       int32_t c, int32_t n, int32_t iy, int32_t ix, int32_t *acc) {
+  const kg_depthwise_shape *s = &a->shape;
+  const int32_t m = s->multiplier, out_c = s->in_c * m;
+  for (int32_t ky = 0; ky < s->k_h; ++ky) {
+    const int32_t oy = output_position(iy, ky, s->pad_top, s->dilation_h, s->stride_h, s->out_h);
+    if (oy < 0) continue;
+    for (int32_t kx = 0; kx < s->k_w; ++kx) {
+      const int32_t ox = output_position(ix, kx, s->pad_left, s->dilation_w, s->stride_w, s->out_w);
+      if (ox < 0) continue;
+      const int8_t *g = gy + (oy * s->out_w + ox) * out_c + c * m;
+      const int8_t *w = p->w + (ky * s->k_w + kx) * p->count * m + (c - p->first_c) * m;
+      if (m == 1)
+        add_tap(a, acc, g, fold + c, w, n, 1);
+      else
+        for (int32_t j = 0; j < m; ++j) add_tap(a, acc, g + j, fold + c * m + j, w + j, n, m);
+    }
+  }
+}
+
+void kg_depthwise_conv2d_grad_input_ref_s8(const kg_depthwise_conv2d_grad_input_args *a, const kg_memory *mem) {
+  const kg_depthwise_shape *s = &a->shape;
+  const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
+  const int32_t *fold = (const int32_t *)kg_in(mem, a->fold);
+  const kg_exponent *gy_exponent = (const kg_exponent *)kg_in(mem, a->gy_exponent);
+  const int32_t live_in = s->live_c / s->multiplier;
+  const part live = {(const int8_t *)kg_in(mem, a->w_live), 0, live_in};
+  const part frozen = {(const int8_t *)kg_in(mem, a->w_frozen), live_in, s->in_c - live_in};
+  kg_error_writer out = kg_error_begin(mem, &a->gx, gy_exponent->e - a->fold_exponent + a->fold_shift);
+
+  for (int32_t pixel = 0; pixel < s->in_h * s->in_w; ++pixel) {
+    const int32_t iy = pixel / s->in_w, ix = pixel % s->in_w;
+    for (int32_t c = 0, n; c < s->in_c; c += n) {
+      const part *p = c < live_in ? &live : &frozen;
+      n = p->first_c + p->count - c;
+      if (n > KG_DEPTHWISE_BLOCK) n = KG_DEPTHWISE_BLOCK;
+      int32_t acc[KG_DEPTHWISE_BLOCK] = {0};
+      accumulate(a, gy, fold, p, c, n, iy, ix, acc);
+      for (int32_t j = 0; j < n; ++j) kg_error_put(&out, pixel * s->in_c + c + j, acc[j]);
+    }
+  }
+  kg_error_end(&out);
+}
