@@ -1,0 +1,39 @@
+#include "quantize.h"
+
+#include <string.h>
+
+#include "../../common/bits.h"
+#include "../../common/fixed_point.h"
+
+/* Nearest integer of a float32 given as bits, halves away from zero, saturated to +-2^30; NaN gives -2^30. */
+static int32_t round_float(uint32_t bits) {
+  const int32_t limit = (int32_t)1 << 30;
+  const int32_t exponent = (int32_t)((bits >> 23) & 255u) - 127;
+  const int32_t fraction = (int32_t)(bits & 0x7FFFFFu);
+  const int32_t negative = (int32_t)(bits >> 31);
+  if (exponent == 128 && fraction != 0) return -limit;
+  if (exponent >= 30) return negative ? -limit : limit;
+  if (exponent < -1) return 0;
+  const int32_t mantissa = fraction | (1 << 23);
+  const int32_t shift = 23 - exponent;
+  const int32_t v = shift <= 0 ? mantissa << -shift : (mantissa + ((int32_t)1 << (shift - 1))) >> shift;
+  return negative ? -v : v;
+}
+
+void kg_quantize_ref_f32_s8(const kg_quantize_args *a, const kg_memory *mem) {
+  const float *x = (const float *)kg_in(mem, a->x);
+  int8_t *y = (int8_t *)kg_out(mem, a->y);
+  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  float scale;
+  memcpy(&scale, &a->scale, sizeof scale);
+  for (int32_t i = 0; i < a->count; ++i) {
+    const float ratio = x[i] / scale;
+    uint32_t bits; /* through memory: no excess precision survives */
+    memcpy(&bits, &ratio, sizeof bits);
+    int32_t v = round_float(bits) + a->zero;
+    int32_t q = kg_clamp_s32(v, -128, 127);
+    kg_bits_put(&mask, q == v);
+    y[i] = (int8_t)q;
+  }
+  kg_bits_end(&mask);
+}

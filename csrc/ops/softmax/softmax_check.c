@@ -1,0 +1,22 @@
+#include "softmax.h"
+
+int32_t kg_softmax_check(const kg_softmax_args *a, kg_check *c) {
+  kg_check_range(c, a->rows, 1, 1 << 24);
+  kg_check_range(c, a->depth, 1, KG_SOFTMAX_MAX_DEPTH);
+  int64_t count = kg_check_mul(c, a->rows, a->depth);
+  kg_check_read(c, a->x, count, 1);
+  kg_check_table_s32(c, a->table, 256, 0, INT32_MAX);
+  kg_check_write(c, a->y, count, 1, a->x);
+  return kg_check_end(c);
+}
+
+int32_t kg_softmax_grad_check(const kg_softmax_grad_args *a, kg_check *c) {
+  kg_check_range(c, a->rows, 1, 1 << 24);
+  kg_check_range(c, a->depth, 1, KG_SOFTMAX_MAX_DEPTH);
+  int64_t count = kg_check_mul(c, a->rows, a->depth);
+  kg_check_read(c, a->gy, count, 1);
+  kg_check_read(c, a->gy_exponent, (int64_t)sizeof(kg_exponent), 4);
+  kg_check_read(c, a->y, count, 1);
+  kg_check_error_out(c, &a->gx, count, a->gy);
+  return kg_check_end(c);
+}
