@@ -3,14 +3,28 @@
 #define KG_KERNELS_H
 
 #include "ops/add/add.h"
+#include "ops/average_pool2d/average_pool2d.h"
 #include "ops/bias/bias.h"
+#include "ops/clamp_grad/clamp_grad.h"
+#include "ops/concatenation/concatenation.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/depthwise_conv2d/depthwise_conv2d.h"
+#include "ops/dequantize/dequantize.h"
 #include "ops/fully_connected/fully_connected.h"
+#include "ops/grad_sum/grad_sum.h"
+#include "ops/logistic/logistic.h"
+#include "ops/lut/lut.h"
+#include "ops/max_pool2d/max_pool2d.h"
+#include "ops/mean/mean.h"
 #include "ops/mean_squared_error/mean_squared_error.h"
 #include "ops/mul/mul.h"
+#include "ops/pad/pad.h"
+#include "ops/quantize/quantize.h"
 #include "ops/sgd_apply/sgd_apply.h"
+#include "ops/slice/slice.h"
+#include "ops/softmax/softmax.h"
 #include "ops/softmax_cross_entropy/softmax_cross_entropy.h"
 #include "ops/train_begin/train_begin.h"
+#include "ops/transpose/transpose.h"
 
 #endif
