@@ -1,7 +1,8 @@
 """TensorFlow Lite models (`.tflite`, int8 and uint8) as graphs.
 
 uint8 models are shifted to int8 exactly: 128 is subtracted from zero points and from the content of constants, so every tensor holds
-q - 128 where the original holds q. `graph.meta["uint8"]` lists the tensors that were uint8. Padding is made explicit, shapes are
+q - 128 where the original holds q. `graph.meta["uint8"]` lists the tensors that were uint8, `graph.meta["tensor_index"]`
+gives the index of each tensor in the file. Padding is made explicit, shapes are
 static, and a dynamic batch is pinned to 1. A file is hostile until proved otherwise: whatever it holds, the answer is a graph or a
 ModelError.
 """
@@ -129,8 +130,9 @@ class Importer:
         self.graph.inputs = [self.names[i] for i in self.raw.inputs]
         self.graph.outputs = [self.names[i] for i in self.raw.outputs]
         self.graph.meta["source"] = "tflite"
-        unsigned = [self.names[t.index] for t in self.raw.tensors if t.type == "UINT8"]
-        self.graph.meta["uint8"] = [name for name in unsigned if name in self.graph.tensors]
+        used = [t for t in self.raw.tensors if self.names[t.index] in self.graph.tensors]
+        self.graph.meta["tensor_index"] = {self.names[t.index]: t.index for t in used}
+        self.graph.meta["uint8"] = [self.names[t.index] for t in used if t.type == "UINT8"]
         return self.graph
 
     def _input(self, t: RawTensor) -> None:
