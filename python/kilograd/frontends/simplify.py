@@ -1,0 +1,83 @@
+"""Passes over imported graphs that leave every remaining tensor as it was, bit for bit: plain functions Graph -> Graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kilograd.ir.graph import Graph, Kind, Node
+from kilograd.ir.passes import remove_dead_nodes, replace_uses
+from kilograd.ops.base import RunState, operator
+
+PADDED = ("conv2d", "depthwise_conv2d")  # not pooling: there pixels outside do not count, pixels of a PAD do
+MAX_FOLDED = 1 << 20  # elements of a result that is computed at compile time
+
+
+def simplify(graph: Graph) -> Graph:
+    """All passes of this file, then the removal of what is dead."""
+    for one in (fold_constants, merge_reshapes, fuse_pad, remove_dead_nodes):
+        graph = one(graph)
+    return graph
+
+
+def fuse_pad(graph: Graph) -> Graph:
+    """Let a convolution pad by itself instead of reading the result of a PAD.
+
+    Exact, because both pad with the zero point of the same quantization. Done where the convolution is the only reader and the PAD touches
+    height and width only.
+    """
+    out = graph.copy()
+    for pad in [n for n in out.nodes if n.op == "pad"]:
+        x, padded = pad.inputs[0], pad.outputs[0]
+        readers = out.consumers(padded)
+        if len(readers) != 1 or padded in out.outputs or not out[padded].q.same_as(out[x].quant):
+            continue
+        conv, pads = readers[0], pad.attrs["padding"]
+        if conv.op not in PADDED or conv.inputs.count(padded) != 1 or conv.inputs[0] != padded or not _spatial(pads):
+            continue
+        (top, bottom), (left, right) = pads[1], pads[2]
+        t, b, le, r = conv.attrs["padding"]
+        conv.attrs["padding"] = (t + top, b + bottom, le + left, r + right)
+        conv.inputs[0] = x
+        _remove(out, pad)
+    out.drop_unused()
+    return out
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """Compute nodes all of whose operands are constants; their results become constants."""
+    out = graph.copy()
+    for node in list(out.nodes):
+        known = node.reads() and all(out[t].kind is Kind.CONST for t in node.reads())
+        if not known or node.mutates or operator(node.op).internal or any(t in out.outputs for t in node.outputs):
+            continue
+        if len(node.outputs) != 1 or out[node.outputs[0]].size > MAX_FOLDED:
+            continue
+        values = [out[t].data if t else None for t in node.inputs]
+        (value,) = operator(node.op).reference(out, node, values, RunState({}))
+        t = out[node.outputs[0]]
+        out.set(t.name, kind=Kind.CONST, data=np.ascontiguousarray(value.reshape(t.shape)))
+        _remove(out, node)
+    out.drop_unused()
+    return out
+
+
+def merge_reshapes(graph: Graph) -> Graph:
+    """A reshape of a reshape reads the first operand; a reshape to the same shape disappears."""
+    out = graph.copy()
+    for node in [n for n in out.nodes if n.op == "reshape"]:
+        source = out.producer(node.inputs[0])
+        if source is not None and source.op == "reshape":
+            node.inputs[0] = source.inputs[0]
+        x, y = out[node.inputs[0]], out[node.outputs[0]]
+        if x.shape == y.shape and y.name not in out.outputs and y.quant is not None and y.quant.same_as(x.quant):
+            replace_uses(out, y.name, x.name)
+            _remove(out, node)
+    return remove_dead_nodes(out)
+
+
+def _spatial(pads: list[list[int]]) -> bool:
+    return len(pads) == 4 and not any(pads[0]) and not any(pads[3])
+
+
+def _remove(graph: Graph, node: Node) -> None:
+    graph.nodes = [n for n in graph.nodes if n is not node]
