@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from kilograd.emit import emit, emit_files, names
 from kilograd.emit.csource import Sources, flatten, sources
 from kilograd.errors import PlanError
@@ -42,7 +43,7 @@ def conv_plan() -> Plan:
     entries = {"infer": Entry("infer", (0,)), "train_step": Entry("train_step", (0, 1))}
     return Plan(
         "tiny \"net\" */", {t.name: t for t in tensors}, [call, call], regions, entries, bytes(constant), bytes(48), 32, ["x"], ["y"],
-        meta={"macs": [4, 4]},
+        meta={"report": {"operators": [{"name": call.node, "macs": 4}]}},
     )  # fmt: skip
 
 
@@ -66,6 +67,10 @@ def test_only_used_sources_are_copied() -> None:
     assert "kg_conv2d_ref.c" in files and "kg_memory.h" in files
     assert not any("grad" in f or f.endswith("_check.c") for f in files)
     assert all('"../' not in text for text in files.values())
+
+
+def test_macs_are_told_once() -> None:
+    assert emit_files(conv_plan())["model.c"].count("4 MACs") == 2  # at the arguments and at the call
 
 
 def test_helpers_are_followed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def emit_files(plan: Plan, name: str = "model") -> dict[str, str]:
     memory = index.root / "common" / "memory.h"
     paths = {*index.closure(kernels), memory.relative_to(index.root)}
     files = flatten(index, sorted(paths))
-    macs = [int(m) for m in plan.meta.get("macs", [])] or [0] * len(plan.calls)
+    macs = _macs(plan)
     own = {
         f"{prefix}.h": header(plan, prefix),
         f"{prefix}.c": program(plan, prefix, index, macs),
@@ -34,6 +34,13 @@ def emit_files(plan: Plan, name: str = "model") -> dict[str, str]:
     for taken in own.keys() & files.keys():
         raise PlanError(f"the model name '{name}' gives a file '{taken}', which is also a kernel's file: choose another name")
     return {**own, **files}
+
+
+def _macs(plan: Plan) -> list[int]:
+    """MACs of each call, from the plan's report; a node's first call carries all of its MACs. 0 where the report is silent."""
+    rows = plan.meta.get("report", {}).get("operators", [])
+    left = {str(row["name"]): int(row["macs"]) for row in rows}
+    return [left.pop(call.node, 0) for call in plan.calls]
 
 
 def emit(plan: Plan, directory: str | os.PathLike[str], name: str = "model") -> list[Path]:

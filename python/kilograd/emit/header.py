@@ -136,7 +136,7 @@ def _functions(plan: Plan, prefix: str) -> list[str]:
         "/* As above, with a state that holds what an earlier run learned: it is left as it is. */",
         f"int {prefix}_attach({prefix} *m, void *state, void *arena);",
         "",
-        "/* Where the caller puts what goes in and finds what comes out. A call may overwrite inputs and label: write them before each call.",
+        "/* Where the caller puts what goes in and finds what comes out. A call may overwrite inputs and label: write them anew.",
         " * An output holds until the next call. */",
         *[f"{accessor(prefix, port, tensor)};" for port, tensor in ports(plan)],
         "",
