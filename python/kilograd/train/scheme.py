@@ -17,7 +17,7 @@ from typing import Any
 from kilograd.errors import SchemeError
 from kilograd.ir.graph import Graph, Node
 
-#: operators with weights, and the axis of the weights that counts input channels
+#: operators with weights, and the axis of the weights along which learning channels are split off
 LAYERS = {"conv2d": 3, "depthwise_conv2d": 3, "fully_connected": 1}
 
 LayerRef = int | str
@@ -134,8 +134,9 @@ def layers(graph: Graph) -> list[Node]:
 
 
 def input_channels(graph: Graph, node: Node) -> int:
-    """Input channels of a layer's weights (depthwise: channels)."""
-    return graph[node.inputs[1]].shape[LAYERS[node.op]]
+    """Input channels of a layer (a depthwise layer with a multiplier has several columns of weights for each)."""
+    x, w = graph[node.inputs[0]], graph[node.inputs[1]]
+    return x.shape[-1] if node.op == "depthwise_conv2d" else w.shape[LAYERS[node.op]]
 
 
 def find_layer(graph: Graph, ref: LayerRef) -> Node:
