@@ -17,13 +17,14 @@ typedef struct kg_softmax_args {
 void kg_softmax_ref_s8(const kg_softmax_args *args, const kg_memory *mem);
 int32_t kg_softmax_check(const kg_softmax_args *args, kg_check *c);
 
-/* gx = p * (gy - sum p gy), p = (y + 128) / 256. */
+/* gx = beta * p * (gy - sum p gy), p = (y + 128) / 256, beta a power of two. */
 typedef struct kg_softmax_grad_args {
   kg_ref gy;          /* int8 error [rows][depth] */
   kg_ref gy_exponent; /* kg_exponent */
   kg_ref y;           /* int8 [rows][depth]: the saved result */
   kg_error_out gx;    /* int8 error [rows][depth]; may be gy */
   int32_t rows, depth;
+  int32_t unit; /* log2(beta) - 16 */
 } kg_softmax_grad_args;
 
 void kg_softmax_grad_ref_s8(const kg_softmax_grad_args *args, const kg_memory *mem);

@@ -13,6 +13,7 @@ int32_t kg_softmax_check(const kg_softmax_args *a, kg_check *c) {
 int32_t kg_softmax_grad_check(const kg_softmax_grad_args *a, kg_check *c) {
   kg_check_range(c, a->rows, 1, 1 << 24);
   kg_check_range(c, a->depth, 1, KG_SOFTMAX_MAX_DEPTH);
+  kg_check_range(c, a->unit, -48, 16);
   int64_t count = kg_check_mul(c, a->rows, a->depth);
   kg_check_read(c, a->gy, count, 1);
   kg_check_read(c, a->gy_exponent, (int64_t)sizeof(kg_exponent), 4);

@@ -1,0 +1,15 @@
+"""ReLU6 as an operator of its own: int8, own quantization of the result. Operand: x. Results: y, clamp mask (optional)."""
+
+from __future__ import annotations
+
+from kilograd.ops.base import register
+from kilograd.ops.relu import Rectifier
+
+
+@register
+class Relu6(Rectifier):
+    """min(max(x, 0), 6)."""
+
+    name = "relu6"
+    tflite = ("RELU6",)
+    ceiling = 6.0

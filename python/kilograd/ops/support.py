@@ -1,0 +1,92 @@
+"""Small pieces that many operators share: error tensors in NumPy, clamp masks, shapes of rank four, base classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kilograd.errors import GraphError
+from kilograd.ir.graph import Array, DType, Graph, Node, Shape
+from kilograd.ops import fields
+from kilograd.ops.base import Operator, Reference, RunState, TensorType
+from kilograd.ops.fixed_point import exponent_view, key, write_error
+
+if TYPE_CHECKING:
+    from kilograd.train.autodiff import GradientBuilder
+
+
+def error_exponent(graph: Graph, state: RunState, error: str) -> int:
+    """Exponent e of what the error tensor holds now."""
+    name = graph[error].exponent
+    if name is None:
+        raise GraphError(f"tensor '{error}' is used as an error tensor but has no exponent")
+    return int(exponent_view(state.tensors[name])["e"][0])
+
+
+def put_error(graph: Graph, state: RunState, error: str, acc: Array, acc_exponent: int) -> Array:
+    """Quantize accumulators (value acc * 2^acc_exponent) into the error tensor `error`; int8 of its shape."""
+    name = graph[error].exponent
+    if name is None:
+        raise GraphError(f"tensor '{error}' is written as an error tensor but has no exponent")
+    q = write_error(acc, acc_exponent, state.tensors[name], state.tensors[fields.TRAIN], key(error))
+    return q.reshape(graph[error].shape)
+
+
+def clamp_results(node: Node, value: Array, lo: int, hi: int) -> Reference:
+    """Result and, where the node has a second result, its clamp mask: 1 where `value` lies in lo..hi."""
+    q = np.clip(value, lo, hi)
+    results: Reference = [q.astype(np.int8)]
+    if len(node.outputs) > 1:
+        results.append(np.packbits((q == value).reshape(-1), bitorder="little"))
+    return results
+
+
+def with_mask(node: Node, y: TensorType) -> list[TensorType]:
+    """Types of a result and its optional mask."""
+    return [y, TensorType(y.shape, DType.BITS)][: len(node.outputs)]
+
+
+def mask_name(node: Node) -> str:
+    """Name of the clamp mask, the empty string when there is none."""
+    return node.outputs[1] if len(node.outputs) > 1 else ""
+
+
+def rank4(where: str, shape: Shape) -> Shape:
+    """The shape with leading ones added up to four axes."""
+    if len(shape) > 4:
+        raise GraphError(f"{where}: {len(shape)} axes {list(shape)}, kernels take at most 4. Reshape the tensor to fewer axes first.")
+    return (1,) * (4 - len(shape)) + shape
+
+
+def need_int8(graph: Graph, node: Node, *names: str) -> None:
+    """Raise unless the tensors are int8."""
+    for name in names:
+        if graph[name].dtype is not DType.INT8:
+            raise GraphError(f"{node.op} '{node.name}': operand '{name}' must be int8, it is {graph[name].dtype.value}")
+
+
+def copied_error(builder: GradientBuilder, tensor: str, error: str, node: Node) -> str:
+    """A contribution to the error of `tensor` that is a plain copy out of `error`: it shares the exponent of `error`."""
+    name = builder.new_error(tensor, node)
+    builder.graph.set(name, exponent=builder.graph[error].exponent)
+    return name
+
+
+class GradientOperator(Operator):
+    """Node of a backward pass with one int8 error as result, whose shape is declared by whoever emits it."""
+
+    internal = True
+    no_gradient = "it is itself part of a backward pass"
+    whole_input = "it runs on whole tensors"
+
+    def infer(self, graph: Graph, node: Node) -> list[TensorType]:
+        need_int8(graph, node, node.inputs[0])
+        return [TensorType(graph[node.outputs[0]].shape, DType.INT8)]
+
+
+class ElementwiseOperator(Operator):
+    """One result element per input element: output rows need the same input rows."""
+
+    def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
+        return first, last
