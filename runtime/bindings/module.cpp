@@ -4,6 +4,7 @@
 
 #include "buffers.h"
 #include "kernel_call.h"
+#include "session.h"
 
 namespace kgpy {
 
@@ -50,4 +51,5 @@ PYBIND11_MODULE(_core, m) {
   m.def("kernels", &kgpy::kernels, "Kernels of this build: name -> (id, bytes of its argument struct).");
   m.def("call", &kgpy::call, "name"_a, "args"_a, "constant"_a, "state"_a, "arena"_a,
         "Check one argument struct and run the kernel on three uint8 segments (changed in place).");
+  kgpy::bind_session(m);
 }

@@ -1,0 +1,1 @@
+"""Graph -> Plan: order, memory, argument structs, plan files."""

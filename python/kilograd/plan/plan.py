@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from kilograd.ir.graph import DType, Kind, QuantParams, Shape
@@ -95,3 +96,33 @@ class Plan:
     label: str = ""  # int32[1] class, or the int8 target tensor of mean squared error; '' for inference
     boundary: list[str] = field(default_factory=list)  # arena tensors alive between the frozen and the learning part
     meta: dict[str, Any] = field(default_factory=dict)  # provenance, training configuration, report
+
+    def save(self, path: str | Path) -> int:
+        """Write the plan file (.kgp); gives its size in bytes."""
+        from kilograd.plan.kgp import save
+
+        return save(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Plan:
+        """Read a plan file."""
+        from kilograd.plan.kgp import load
+
+        return load(path)
+
+    def to_bytes(self) -> bytes:
+        """The bytes of the plan file."""
+        from kilograd.plan.kgp import dump
+
+        return dump(self)
+
+    def emit(self, directory: str | Path, **options: Any) -> Any:
+        """Write the plan as plain C into a folder; see kilograd.emit.emit."""
+        from kilograd.emit import emit
+
+        return emit(self, directory, **options)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Costs and memory: totals, per operator, and the peak (docs/plan-format.md lists the keys)."""
+        return dict(self.meta.get("report", {}))

@@ -1,0 +1,1 @@
+"""Plans on the host: the same integers as on the device."""
