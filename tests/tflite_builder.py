@@ -22,7 +22,9 @@ class ModelBuilder:
         self.tensors: list[dict[str, Any]] = []
         self.operators: list[tuple[str, list[int], list[int], str, dict[str, Any]]] = []
 
-    def tensor(self, name: str, shape: Any, dtype: str = INT8, scale: Any = None, zero: Any = 0, data: Array | None = None, **more: Any) -> int:
+    def tensor(
+        self, name: str, shape: Any, dtype: str = INT8, scale: Any = None, zero: Any = 0, data: Array | None = None, **more: Any
+    ) -> int:
         """Add a tensor, give its index. `more`: axis, signature, variable, raw (bytes of the buffer as they are)."""
         self.tensors.append({"name": name, "shape": shape, "dtype": dtype, "scale": scale, "zero": zero, "data": data, **more})
         return len(self.tensors) - 1
@@ -70,8 +72,8 @@ class ModelBuilder:
         sparsity = _table(b, "SparsityParameters") if t.get("sparse") else None
         return _table(
             b, "Tensor", Shape=_numbers(b, t["shape"], np.int32), Type=getattr(tflite.TensorType, t["dtype"]),
-            Buffer=t.get("buffer", buffer if t["data"] is not None or "raw" in t else 0), Name=b.CreateString(t["name"]), Quantization=quant,
-            IsVariable=t.get("variable"), Sparsity=sparsity,
+            Buffer=t.get("buffer", buffer if t["data"] is not None or "raw" in t else 0), Name=b.CreateString(t["name"]),
+            Quantization=quant, IsVariable=t.get("variable"), Sparsity=sparsity,
             ShapeSignature=_numbers(b, t["signature"], np.int32) if "signature" in t else None,
         )  # fmt: skip
 

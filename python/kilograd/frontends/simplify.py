@@ -31,6 +31,8 @@ def fuse_pad(graph: Graph) -> Graph:
         readers = out.consumers(padded)
         if len(readers) != 1 or padded in out.outputs or not out[padded].q.same_as(out[x].quant):
             continue
+        if pad.attrs.get("value") not in (None, out[x].q.z):
+            continue
         conv, pads = readers[0], pad.attrs["padding"]
         if conv.op not in PADDED or conv.inputs.count(padded) != 1 or conv.inputs[0] != padded or not _spatial(pads):
             continue
