@@ -66,7 +66,7 @@ def replace_head(graph: Graph, classes: int) -> Graph:
     out = cut_tail(graph, "cross_entropy")
     head = find_head(out)
     x, w = out[head.inputs[0]], out[head.inputs[1]]
-    if x.dtype is not DType.INT8 or (head.op == "conv2d" and x.size != w.shape[3]):
+    if x.dtype is not DType.INT8 or out[head.outputs[0]].size != w.shape[0]:
         raise SchemeError(f"the head '{head.name}' gives a class map of {list(out[head.outputs[0]].shape)}, not one vector of logits")
     shape = (classes, *w.shape[1:])
     weight, bias = out.fresh(f"{head.name}.head.weight"), out.fresh(f"{head.name}.head.bias")
