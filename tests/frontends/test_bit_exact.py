@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.exactness import CASES, Case, c_runner, compare, numpy_runner, random_inputs, real_inputs
 from kilograd.frontends import import_tflite, load, scan_tflite, summarize
-from tests.reference import require_interpreter
+from tests.reference import Reference, require_interpreter
 from tests.shared_data import require, shared_data
 from tests.tflite_builder import FLOAT32, INT8, UINT8, ModelBuilder, small_cnn
 
@@ -116,6 +116,86 @@ def test_pools(name: str, padding: int, activation: int, dtype: str, runner: str
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("dtype", [INT8, UINT8])
+@pytest.mark.parametrize("depthwise", [False, True], ids=["conv2d", "depthwise_conv2d"])
+@pytest.mark.parametrize("seed", range(8))
+def test_random_convolutions(seed: int, depthwise: bool, dtype: str, runner: str) -> None:
+    """Random sizes, strides, dilations, padding, activation, channels, scales, with and without bias."""
+    rng, m, shift = np.random.default_rng(seed), ModelBuilder(), 128 if dtype == UINT8 else 0
+    kernel, stride, dilation = rng.integers(1, 5, 2), rng.integers(1, 4, 2), rng.integers(1, 3, 2)
+    size, channels, out, padding = rng.integers(9, 15, 2), int(rng.integers(1, 6)), int(rng.integers(1, 9)), int(rng.integers(2))
+    if depthwise:
+        out = channels * int(rng.integers(1, 4))
+    reach = (kernel - 1) * dilation + 1
+    result = -(-size // stride) if padding == 0 else (size - reach) // stride + 1
+    x = m.tensor("x", (1, *size, channels), dtype, 0.06, int(rng.integers(-128, 128)) + shift)
+    y = m.tensor("y", (1, *result, out), dtype, float(rng.uniform(0.02, 0.3)), int(rng.integers(-128, 128)) + shift)
+    shape = (1, *kernel, out) if depthwise else (out, *kernel, channels)
+    if shift:
+        scale: Any = np.float32(0.02)
+        w = m.constant("w", rng.integers(0, 256, shape).astype(np.uint8), scale, int(rng.integers(0, 256)))
+    else:
+        scale = rng.uniform(1e-4, 0.03, out).astype(np.float32)
+        w = m.constant("w", rng.integers(-127, 128, shape).astype(np.int8), scale, np.zeros(out), axis=3 if depthwise else 0)
+    operands = [x, w]
+    if seed % 3 or not depthwise:  # LiteRT wants a bias in CONV_2D
+        s = np.float32(np.float32(0.06) * scale)
+        operands.append(m.constant("b", rng.integers(-3000, 3000, out).astype(np.int32), s, np.zeros(s.shape)))
+    options = {"StrideH": stride[0], "StrideW": stride[1], "DilationHFactor": dilation[0], "DilationWFactor": dilation[1]}
+    options |= {"Padding": padding, "FusedActivationFunction": int(rng.integers(4))}
+    if depthwise:
+        m.op("DEPTHWISE_CONV_2D", operands, y, "DepthwiseConv2DOptions", DepthMultiplier=out // channels, **options)
+    else:
+        m.op("CONV_2D", operands, y, "Conv2DOptions", **options)
+    check(m.build([x], [y]), runner, 4)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("weights", ["int8", "int8 with zero point", "per-channel", "uint8"])
+@pytest.mark.parametrize("rank", [2, 4])
+@pytest.mark.parametrize("bias", [False, True])
+def test_fully_connected(weights: str, rank: int, bias: bool, runner: str) -> None:
+    rng, m, shift = np.random.default_rng(rank), ModelBuilder(), 128 if weights == "uint8" else 0
+    dtype = UINT8 if shift else INT8
+    x = m.tensor("x", (1, 24) if rank == 2 else (1, 2, 3, 4), dtype, 0.08, shift - 17)
+    y = m.tensor("y", (1, 10), dtype, 0.11, shift + 30)
+    scale = rng.uniform(0.001, 0.03, 10).astype(np.float32) if weights == "per-channel" else np.float32(0.013)
+    zero = {"uint8": 140, "int8 with zero point": 9}.get(weights, 0)
+    low = 0 if shift else -127
+    content = rng.integers(low, low + 255, (10, 24)).astype(np.uint8 if shift else np.int8)
+    w = m.constant("w", content, scale, np.full(np.shape(scale), zero))
+    s = np.float32(np.float32(0.08) * scale)
+    operands = [x, w] + ([m.constant("b", rng.integers(-900, 900, 10).astype(np.int32), s, np.zeros(s.shape))] if bias else [])
+    m.op("FULLY_CONNECTED", operands, y, "FullyConnectedOptions", FusedActivationFunction=rank // 2 - 1)
+    check(m.build([x], [y]), runner)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("dtype", [INT8, UINT8])
+@pytest.mark.parametrize("axis", [1, -1])
+def test_concatenation_with_constant(axis: int, dtype: str, runner: str) -> None:
+    m, shift = ModelBuilder(), 128 if dtype == UINT8 else 0
+    extra, out = ((1, 2, 4, 3), (1, 8, 4, 3)) if axis == 1 else ((1, 3, 4, 2), (1, 3, 4, 8))
+    x, y = m.tensor("x", (1, 3, 4, 3), dtype, 0.1, shift), m.tensor("y", out, dtype, 0.1, shift)
+    c = m.constant("c", np.arange(np.prod(extra)).reshape(extra).astype(np.uint8 if shift else np.int8), 0.1, shift)
+    m.op("CONCATENATION", [x, c, x], y, "ConcatenationOptions", Axis=axis)
+    check(m.build([x], [y]), runner)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("dtype", [INT8, UINT8])
+@pytest.mark.parametrize("order", [(0, 3, 1, 2), (0, 2, 1, 3), (0, 1, 3, 2)])
+def test_transpose_and_pad(order: tuple[int, ...], dtype: str, runner: str) -> None:
+    m, shift, pads = ModelBuilder(), 128 if dtype == UINT8 else 0, np.array([[0, 0], [2, 1], [0, 3], [1, 1]], np.int32)
+    shape = tuple(np.array((1, 3, 4, 5))[list(order)])
+    x, t = m.tensor("x", (1, 3, 4, 5), dtype, 0.1, shift + 5), m.tensor("t", shape, dtype, 0.1, shift + 5)
+    m.op("TRANSPOSE", [x, m.constant("order", np.array(order, np.int32))], t)
+    y = m.tensor("y", tuple(np.array(shape) + pads.sum(axis=1)), dtype, 0.1, shift + 5)
+    m.op("PAD", [t, m.constant("pads", pads)], y)
+    check(m.build([x], [y]), runner)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_float_boundaries(runner: str) -> None:
     m = ModelBuilder()
     x, y = m.tensor("x", (1, 50), FLOAT32), m.tensor("y", (1, 50), FLOAT32)
@@ -124,6 +204,33 @@ def test_float_boundaries(runner: str) -> None:
     m.op("QUANTIZE", [q], r)
     m.op("DEQUANTIZE", [r], y)
     check(m.build([x], [y]), runner)
+
+
+@pytest.mark.parametrize("unsigned", [False, True], ids=["int8", "uint8"])
+def test_optimized_plan_gives_the_same_outputs(unsigned: bool) -> None:
+    """Simplified graph, memory shared between tensors: what comes out stays the same."""
+    require_interpreter()
+    import kilograd as kg
+
+    data = small_cnn(1, unsigned)
+    graph = import_tflite(data)
+    simulator, reference = kg.Simulator(kg.compile(graph)), Reference(data)
+    for x in random_inputs(graph, 5):
+        want = reference.run(graph, {graph.inputs[0]: x})[graph.outputs[0]]
+        np.testing.assert_array_equal(want, np.asarray(simulator.infer(x)).reshape(want.shape))
+
+
+def test_a_difference_is_found() -> None:
+    """The comparison itself: a changed weight must show in the layer that uses it and not before."""
+    require_interpreter()
+    data = small_cnn()
+    graph = import_tflite(data)
+    conv = next(n for n in graph.nodes if n.name == "pointwise")
+    weights = graph[conv.inputs[1]].data
+    assert weights is not None
+    graph.set(conv.inputs[1], data=(weights ^ 0x20).astype(np.int8))
+    result = compare(data, graph, random_inputs(graph, 1), numpy_runner(graph))
+    assert result["equal"] < result["tensors"] and "'pointwise'" in result["mismatches"][0]
 
 
 def test_summaries_agree() -> None:
