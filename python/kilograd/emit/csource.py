@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
+from kilograd._sources import csrc_dir
 from kilograd.errors import PlanError
 
 _KERNEL = re.compile(r"^KG_KERNEL\(\s*(\d+)\s*,\s*(\w+)\s*,\s*(\w+)\s*,\s*(\w+)\s*\)", re.M)
@@ -41,15 +42,6 @@ class Field:
 
     path: str
     type: str
-
-
-def csrc_root() -> Path:
-    """The folder of C sources: inside the installed package, or beside it in a source tree."""
-    package = Path(__file__).resolve().parents[1]
-    for root in (package / "csrc", package.parents[1] / "csrc"):
-        if (root / "kernels.def").is_file():
-            return root
-    raise PlanError(f"the C sources of the kernels are not beside the package ({package / 'csrc'}): reinstall kilograd")
 
 
 class Sources:
@@ -195,4 +187,4 @@ def flatten(sources: Sources, paths: list[Path]) -> dict[str, str]:
 @lru_cache(maxsize=1)
 def sources() -> Sources:
     """The sources of this installation."""
-    return Sources(csrc_root())
+    return Sources(csrc_dir())
