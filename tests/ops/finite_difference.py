@@ -87,7 +87,9 @@ class OneNodeBuilder:
     def update(self, parameter: str) -> PendingUpdate:
         """Collect the steps of `parameter`."""
         name = f"{parameter}.pending"
-        self.graph.add(Tensor(name, self.graph[parameter].shape, DType.INT32, Kind.STATE, data=np.zeros(self.graph[parameter].shape, np.int32)))
+        self.graph.add(
+            Tensor(name, self.graph[parameter].shape, DType.INT32, Kind.STATE, data=np.zeros(self.graph[parameter].shape, np.int32))
+        )
         q = self.graph[parameter].quant
         if q is not None:
             shape = [1] * len(self.graph[parameter].shape)
@@ -192,7 +194,9 @@ def check_gradients(
 
     for name in wanted:
         assert builder.errors.get(name), f"the rule gives no gradient of '{name}'"
-        parts = [(state[e].astype(np.float64), 2.0 ** int(exponent_view(state[str(graph[e].exponent)])["e"][0])) for e in builder.errors[name]]
+        parts = [
+            (state[e].astype(np.float64), 2.0 ** int(exponent_view(state[str(graph[e].exponent)])["e"][0])) for e in builder.errors[name]
+        ]
         compare(name, sum(q * unit for q, unit in parts), want[name], tolerance, sum(unit for _, unit in parts))
     for name, (pending, unit_of) in builder.steps.items():
         step = state[pending].astype(np.float64) * unit_of * 2.0**-RATE_EXPONENT

@@ -31,7 +31,9 @@ class Bench:
         self.values[name] = data
         return name
 
-    def weights(self, name: str, shape: Shape, axis: int, per_channel: bool = True, zero: int = 0, kind: Kind = Kind.CONST, **kw: Any) -> str:
+    def weights(
+        self, name: str, shape: Shape, axis: int, per_channel: bool = True, zero: int = 0, kind: Kind = Kind.CONST, **kw: Any
+    ) -> str:
         """Random int8 weights with scales between 2^-9 and 2^-5."""
         count = shape[axis] if per_channel else 1
         scale = np.exp2(self.rng.uniform(-9, -5, count)).astype(np.float32)

@@ -35,7 +35,16 @@ SHAPES: list[tuple[Shape, Shape, Shape]] = [
 @given(scales, scales, scales, zeros, zeros, st.sampled_from(["none", "relu", "relu6"]), st.booleans(), st.integers(0, 99))
 @pytest.mark.parametrize("op", ["add", "mul"])
 def test_forward(
-    op: str, shapes: tuple[Shape, Shape, Shape], s1: float, s2: float, sy: float, z1: int, z2: int, activation: str, extreme: bool, seed: int
+    op: str,
+    shapes: tuple[Shape, Shape, Shape],
+    s1: float,
+    s2: float,
+    sy: float,
+    z1: int,
+    z2: int,
+    activation: str,
+    extreme: bool,
+    seed: int,
 ) -> None:
     b = Bench(seed)
     x1 = b.int8("x1", shapes[1], extreme, quant=activation_quant(s1, z1))

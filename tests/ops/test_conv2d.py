@@ -53,7 +53,16 @@ def split(b: Bench, geometry: dict[str, Any], in_c: int, out_c: int, live: int, 
     st.sampled_from(["none", "relu", "relu6"]), st.booleans(), st.booleans(), st.integers(0, 99),
 )  # fmt: skip
 def test_forward(
-    geometry: dict[str, Any], in_c: int, out_c: int, live: int, zero: int, w_zero: int, activation: str, extreme: bool, state: bool, seed: int
+    geometry: dict[str, Any],
+    in_c: int,
+    out_c: int,
+    live: int,
+    zero: int,
+    w_zero: int,
+    activation: str,
+    extreme: bool,
+    state: bool,
+    seed: int,
 ) -> None:
     b = Bench(seed)
     x = b.int8("x", (1, *geometry["size"], in_c), extreme, quant=activation_quant(0.04, zero))
@@ -70,9 +79,7 @@ def test_forward(
     geometries(), st.integers(1, 20), st.integers(1, 9), st.integers(0, 20), st.sampled_from([0, 0, 17, -128]), st.booleans(),
     st.sampled_from([-60, -30, -22, -16, 30]), st.integers(0, 99),
 )  # fmt: skip
-def test_grad_input(
-    geometry: dict[str, Any], in_c: int, out_c: int, live: int, w_zero: int, state: bool, target: int, seed: int
-) -> None:
+def test_grad_input(geometry: dict[str, Any], in_c: int, out_c: int, live: int, w_zero: int, state: bool, target: int, seed: int) -> None:
     b = Bench(seed)
     b.train()
     gy = b.error("gy", (1, *geometry["out"], out_c))
@@ -85,7 +92,9 @@ storages = st.sampled_from([("w8", ROUND_STOCHASTIC), ("w8", ROUND_NEAREST), ("w
 
 
 @settings(max_examples=60, deadline=None)
-@given(geometries(), st.integers(1, 20), st.integers(1, 9), zeros, st.sampled_from([0, 17]), storages, st.integers(-40, 10), st.integers(0, 99))
+@given(
+    geometries(), st.integers(1, 20), st.integers(1, 9), zeros, st.sampled_from([0, 17]), storages, st.integers(-40, 10), st.integers(0, 99)
+)
 def test_grad_weights(
     geometry: dict[str, Any], live: int, out_c: int, zero: int, w_zero: int, storage: tuple[str, int], e: int, seed: int
 ) -> None:

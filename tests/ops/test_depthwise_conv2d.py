@@ -41,7 +41,16 @@ def weights(b: Bench, kernel: tuple[int, int], out_c: int, live: int, w_zero: in
     st.sampled_from(["none", "relu", "relu6"]), st.booleans(), st.booleans(), st.integers(0, 99),
 )  # fmt: skip
 def test_forward(
-    geometry: dict[str, Any], in_c: int, multiplier: int, live: int, zero: int, w_zero: int, activation: str, extreme: bool, state: bool, seed: int
+    geometry: dict[str, Any],
+    in_c: int,
+    multiplier: int,
+    live: int,
+    zero: int,
+    w_zero: int,
+    activation: str,
+    extreme: bool,
+    state: bool,
+    seed: int,
 ) -> None:
     b, out_c = Bench(seed), in_c * multiplier
     x = b.int8("x", (1, *geometry["size"], in_c), extreme, quant=activation_quant(0.04, zero))
@@ -71,7 +80,15 @@ def test_grad_input(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    geometries(), channels, multipliers, st.integers(0, 40), zeros, st.sampled_from([0, 17]), storages, st.integers(-40, 10), st.integers(0, 99)
+    geometries(),
+    channels,
+    multipliers,
+    st.integers(0, 40),
+    zeros,
+    st.sampled_from([0, 17]),
+    storages,
+    st.integers(-40, 10),
+    st.integers(0, 99),
 )
 def test_grad_weights(
     geometry: dict[str, Any], in_c: int, multiplier: int, live: int, zero: int, w_zero: int, storage: tuple[str, int], e: int, seed: int
@@ -122,5 +139,3 @@ def test_wrong_shape_is_refused(out_c: int, live: int, message: str) -> None:
     part = b.weights("live", (1, 1, 1, live), 3, kind=Kind.STATE) if live else ""
     with pytest.raises(GraphError, match=message):
         b.node("depthwise_conv2d", [x, w, "", part], [b.output("y", (1, 4, 4, out_c + live))], ONE_PIXEL)
-
-

@@ -47,7 +47,9 @@ def test_forward(
     bias = b.bias("b", out, 2**31 - 1 if extreme else 5000) if seed % 3 else ""
     shape: Shape = (1, n, out) if keep else (n, out)
     outputs = [b.output("y", shape), *([b.mask("m", shape)] if seed % 2 else [])]
-    assert_same(b.graph, b.node("fully_connected", [x, w, bias, part], outputs, {"activation": activation, "keep_num_dims": keep}), b.values)
+    assert_same(
+        b.graph, b.node("fully_connected", [x, w, bias, part], outputs, {"activation": activation, "keep_num_dims": keep}), b.values
+    )
 
 
 def test_an_image_is_flattened() -> None:
@@ -63,7 +65,9 @@ def test_rounds_once_half_up() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(rows, features, st.integers(1, 9), st.integers(0, 40), st.sampled_from([0, 17]), st.sampled_from([-60, -25, -18]), st.integers(0, 99))
+@given(
+    rows, features, st.integers(1, 9), st.integers(0, 40), st.sampled_from([0, 17]), st.sampled_from([-60, -25, -18]), st.integers(0, 99)
+)
 def test_grad_input(n: int, size: int, out: int, live: int, w_zero: int, target: int, seed: int) -> None:
     b = Bench(seed)
     b.train()

@@ -16,7 +16,15 @@ Layer = Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray
 
 
 def check_layer(
-    op: str, x_shape: Shape, w_shape: Shape, channel_axis: int, y_shape: Shape, attrs: dict[str, Any], layer: Layer, live: int = 0, w_zero: int = 0
+    op: str,
+    x_shape: Shape,
+    w_shape: Shape,
+    channel_axis: int,
+    y_shape: Shape,
+    attrs: dict[str, Any],
+    layer: Layer,
+    live: int = 0,
+    w_zero: int = 0,
 ) -> None:
     """Gradients of x, of the weights (the first `live` of the last axis, 0 for all) and of the bias of one layer.
 
@@ -29,7 +37,10 @@ def check_layer(
     if live:
         whole, split_scales = b.values.pop(w), channel_axis % len(w_shape) == len(w_shape) - 1
         del b.graph.tensors[w]
-        for name, data, kind, s in (("w", whole[..., live:], Kind.CONST, slice(live, None)), ("live", whole[..., :live], Kind.STATE, slice(live))):
+        for name, data, kind, s in (
+            ("w", whole[..., live:], Kind.CONST, slice(live, None)),
+            ("live", whole[..., :live], Kind.STATE, slice(live)),
+        ):
             quant = QuantParams(q.scale[s], q.zero_point[s], q.axis) if split_scales and not w_zero else q
             b.tensor(name, np.ascontiguousarray(data), b.graph[x].dtype, kind, quant)
         part = "live"
