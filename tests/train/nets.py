@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Tensor
-from kilograd.ops import fields, operator
+from kilograd.ops import fields
 from kilograd.ops.base import RunState, evaluate
 from kilograd.ops.conv2d import windows
 from kilograd.ops.fixed_point import train_view
@@ -60,10 +60,10 @@ class NetBuilder:
         attrs = {"stride": (stride, stride), "dilation": (1, 1), "padding": (p, p, p, p), "activation": activation}
         return self._result(name, "conv2d", [x, w, b], attrs)
 
-    def depthwise(self, name: str, x: str, k: int = 3, stride: int = 1) -> str:
+    def depthwise(self, name: str, x: str, k: int = 3, stride: int = 1, activation: str = "relu") -> str:
         c, p = self.graph[x].shape[3], k // 2
         w, b = self._weights(name, (1, k, k, c), 3, k * k, self.graph[x].q.s, True)
-        attrs = {"stride": (stride, stride), "dilation": (1, 1), "padding": (p, p, p, p), "activation": "relu"}
+        attrs = {"stride": (stride, stride), "dilation": (1, 1), "padding": (p, p, p, p), "activation": activation}
         return self._result(name, "depthwise_conv2d", [x, w, b], attrs)
 
     def add(self, name: str, a: str, b: str) -> str:
@@ -91,7 +91,7 @@ def small_net(classes: int = 4, seed: int = 0, size: int = 6) -> Graph:
     deep = n.depthwise("deep", wide)
     narrow = n.conv("narrow", deep, 6, activation="none")
     joined = n.add("joined", stem, narrow)
-    down = n.depthwise("down", joined, stride=2)
+    down = n.depthwise("down", joined, stride=2, activation="none")
     n.dense("head", n.flat("flat", n.pool("pool", down)), classes)
     return n.graph
 
@@ -191,6 +191,10 @@ def random_samples(graph: Graph, count: int, classes: int, seed: int = 1) -> lis
     return [(rng.integers(-128, 128, shape).astype(np.int8), int(rng.integers(classes))) for _ in range(count)]
 
 
-def has_operators(*names: str) -> bool:
-    """True when all are registered."""
-    return all(operator(n) is not None for n in names)
+def class_samples(graph: Graph, count: int, classes: int, seed: int = 1) -> list[tuple[Array, int]]:
+    """Inputs that can be told apart: a pattern for each class, and noise."""
+    rng = np.random.default_rng(seed)
+    shape = graph[graph.inputs[0]].shape
+    patterns = rng.normal(0, 90, (classes, *shape[1:]))
+    labels = [i % classes for i in range(count)]
+    return [(np.clip(rng.normal(patterns[label], 20, shape), -128, 127).astype(np.int8), label) for label in labels]
