@@ -74,7 +74,7 @@ class GradientBuilder:
         error = self._sum(y, node)
         # The layer that feeds the loss passes its error straight through the clamp. A logit that sits at -128 or 127 for the wrong
         # class would have a mask of 0, get no gradient and never come back.
-        if not getattr(operator(node.op), "clamps", False) or node.name in self._unmasked:
+        if not operator(node.op).can_clamp(self.graph, node) or node.name in self._unmasked:
             return error
         if len(node.outputs) < 2 or not node.outputs[1]:
             mask = self.graph.add(Tensor(self.graph.fresh(f"{y}.mask"), self.graph[y].shape, DType.BITS))
