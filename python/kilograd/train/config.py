@@ -25,6 +25,7 @@ class TrainConfig:
     rounding: Literal["stochastic", "nearest"] = "stochastic"
     accumulate: int = 1  # samples a step; above 1 a planned buffer holds the pending steps
     skip_threshold: float = 0.0  # no backward pass when max |p - y| is below it
-    update_order: Literal["exact", "early"] = "exact"  # early: weights change before the input gradient reads them (less memory)
+    # early: weights change before the input gradient reads them; less memory, but it feeds back at high learning rates
+    update_order: Literal["exact", "early"] = "exact"
     exponent_start: int = -30
     guard: float = 2.0**-8  # channels whose weight scale is below guard * median of the layer are frozen
