@@ -3,6 +3,7 @@
  *   run_plan FILE            run every entry point a few times, print a checksum of the memory
  *   run_plan FILE truncate   open every prefix of the file
  *   run_plan FILE flip STEP  change every STEP-th byte in several ways, set the checksum right, open, and run what is accepted
+ *   run_plan FILE word STEP  the same with every STEP-th word set to extreme values
  *
  * Built with sanitizers, an access outside the memory ends it. State and arena are allocated exactly, so that one byte beyond is found. */
 #include <stdio.h>
@@ -56,26 +57,34 @@ static uint32_t run(const kg_plan *plan, uint32_t steps) {
   return sum;
 }
 
-static int flip(uint8_t *file, uint32_t size, uint32_t step) {
-  static const uint8_t change[] = {0x01, 0x80, 0xFF, 0x40};
-  uint32_t refused = 0, accepted = 0;
+/* Open a damaged copy with its checksum set right, and run it if it is accepted. */
+static uint32_t try_copy(uint8_t *copy, uint32_t size, uint32_t at) {
   kg_plan plan;
-  for (uint32_t at = 0; at < size; at += step) {
-    for (size_t k = 0; k < sizeof change; ++k) {
-      uint8_t *copy = allocate(size);
+  if (at >= 16) put_word(copy + 12, kg_crc32(copy + 16, size - 16));
+  if (kg_plan_open(&plan, copy, size) != KG_OK) return 0;
+  if (plan.arena_bytes < 1u << 24) run(&plan, 2);
+  return 1;
+}
+
+static int damage(const uint8_t *file, uint32_t size, uint32_t step, int words) {
+  static const uint8_t change[] = {0x01, 0x80, 0xFF, 0x40};
+  static const uint32_t value[] = {0u, 0x80000000u, 0x7FFFFFFFu, 0xFFFFFFFFu, 0x00010000u};
+  const size_t kinds = words ? sizeof value / sizeof value[0] : sizeof change;
+  uint8_t *copy = allocate(size);
+  uint32_t tried = 0, accepted = 0;
+  for (uint32_t at = 0; at + 4 <= size; at += words ? 4 * step : step) {
+    for (size_t k = 0; k < kinds; ++k) {
       memcpy(copy, file, size);
-      copy[at] ^= change[k];
-      if (at >= 16) put_word(copy + 12, kg_crc32(copy + 16, size - 16));
-      if (kg_plan_open(&plan, copy, size) == KG_OK) {
-        if (plan.arena_bytes < 1u << 24) run(&plan, 2);
-        ++accepted;
-      } else {
-        ++refused;
-      }
-      free(copy);
+      if (words)
+        put_word(copy + at, value[k]);
+      else
+        copy[at] ^= change[k];
+      accepted += try_copy(copy, size, at);
+      ++tried;
     }
   }
-  printf("refused %u accepted %u\n", refused, accepted);
+  free(copy);
+  printf("tried %u accepted %u\n", tried, accepted);
   return 0;
 }
 
@@ -102,8 +111,8 @@ int main(int argc, char **argv) {
   if (fread(file, 1, (size_t)size, f) != (size_t)size) return 2;
   fclose(f);
   int result = 0;
-  if (argc > 3 && strcmp(argv[2], "flip") == 0) {
-    result = flip(file, (uint32_t)size, (uint32_t)atoi(argv[3]));
+  if (argc > 3) {
+    result = damage(file, (uint32_t)size, (uint32_t)atoi(argv[3]), strcmp(argv[2], "word") == 0);
   } else if (argc > 2) {
     result = truncate_all(file, (uint32_t)size);
   } else {
