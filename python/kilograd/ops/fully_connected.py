@@ -54,13 +54,9 @@ class FullyConnected(Operator):
         return [TensorType(shape, DType.INT8, graph[node.outputs[0]].quant), TensorType(shape, DType.BITS)][: len(node.outputs)]
 
     def _multipliers(self, graph: Graph, node: Node) -> npt.NDArray[np.float64]:
-        """s_x s_w / s_y per output; with one weight scale LiteRT multiplies s_x s_w in float32."""
+        """s_x s_w / s_y per output."""
         x, w, y = graph[node.inputs[0]], graph[node.inputs[1]], graph[node.outputs[0]]
-        if w.q.scale.size == 1:
-            product = (x.q.scale * w.q.scale).astype(np.float64)
-        else:
-            product = np.float64(x.q.s) * w.q.scale.astype(np.float64)
-        return np.broadcast_to(product / np.float64(y.q.s), (w.shape[0],))
+        return np.broadcast_to(np.float64(x.q.s) * w.q.scale.astype(np.float64) / np.float64(y.q.s), (w.shape[0],))
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         x, w, y = graph[node.inputs[0]], graph[node.inputs[1]], graph[node.outputs[0]]
