@@ -38,7 +38,8 @@ def test_forward(x: QuantParams) -> None:
 def test_forward_equals_litert(scale: float, zero: int, is_unsigned: bool) -> None:
     kind, shift = ("uint8", 128) if is_unsigned else ("int8", 0)
     feed = cases.unsigned(ALL) if is_unsigned else ALL
-    want = run_one("DEQUANTIZE", [Value(ALL.shape, kind, scale, zero + shift)], Value(ALL.shape, "float32"), options("DequantizeOptions"), [feed])
+    x, y = Value(ALL.shape, kind, scale, zero + shift), Value(ALL.shape, "float32")
+    want = run_one("DEQUANTIZE", [x], y, options("DequantizeOptions"), [feed])
     np.testing.assert_array_equal(cases.same(*dequantize(QuantParams.per_tensor(scale, zero)), {"x": ALL})["y"], want)
 
 

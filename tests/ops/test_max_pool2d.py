@@ -18,11 +18,12 @@ from tests.ops.litert_model import needs_litert
 from tests.ops.pooling_cases import SCALE, ZERO, geometries, litert
 
 QUANT = QuantParams.per_tensor(SCALE, ZERO)
+RESULTS = [("y",), ("y", "mask"), ("y", "", "winner"), ("y", "mask", "winner")]
 Geometry = tuple[Shape, dict[str, Any], bool]
 
 
 @settings(max_examples=60, deadline=None)
-@given(geometries(), st.booleans(), st.sampled_from([("y",), ("y", "mask"), ("y", "", "winner"), ("y", "mask", "winner")]), st.integers(0, 999))
+@given(geometries(), st.booleans(), st.sampled_from(RESULTS), st.integers(0, 999))
 def test_forward(geometry: Geometry, extremes: bool, results: tuple[str, ...], seed: int) -> None:
     shape, attrs, _ = geometry
     graph, node = cases.forward("max_pool2d", [cases.activation("x", shape, QUANT)], attrs, QUANT, results)

@@ -1,7 +1,7 @@
 """Average pooling: int8, batch 1, NHWC; padded pixels do not count.
 
-Operand: x. Results: y, clamp mask (optional). Attributes: see pooling.py, and rounding: 'half_away' (halves away from zero, as the int8 kernel
-of TensorFlow Lite) or 'half_up' (as its uint8 kernel, for models that were unsigned).
+Operand: x. Results: y, clamp mask (optional). Attributes: see pooling.py, and rounding: 'half_away' (halves away from zero, as the
+int8 kernel of TensorFlow Lite) or 'half_up' (as its uint8 kernel, for models that were unsigned).
 """
 
 from __future__ import annotations

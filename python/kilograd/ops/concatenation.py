@@ -26,7 +26,8 @@ def rescale_table(x: QuantParams, y: QuantParams) -> Array:
     scale = np.float32(x.s) * (np.float32(1) / np.float32(y.s))
     bias = np.float32(-(x.z + 128)) * scale
     value = (lut.INPUTS + 128).astype(np.float32) * scale + bias
-    return np.clip(round_away(value) + y.z, -128, 127).astype(np.int8)
+    table: Array = np.clip(round_away(value) + y.z, -128, 127).astype(np.int8)
+    return table
 
 
 @register

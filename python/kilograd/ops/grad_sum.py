@@ -1,7 +1,7 @@
 """Sum of two error tensors with their own exponents into one with its own (a tensor that several layers read).
 
-Operands: a, b. The sum is taken in units of 2^(E - 20), E the larger exponent: exact while the exponents differ by at most 20; beyond that the
-smaller operand is rounded half up. Then it is rounded stochastically like every error.
+Operands: a, b. The sum is taken in units of 2^(E - 20), E the larger exponent: exact while the exponents differ by at most 20; beyond
+that the smaller operand is rounded half up. Then it is rounded stochastically like every error.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,7 +20,7 @@ INPUTS = np.arange(-128, 128, dtype=np.int64)
 def rescaled(real: float, x_zero: int, y_zero: int) -> Array:
     """int64 [256]: every int8 requantized by the real multiplier, not clamped."""
     multiplier, shift = quantize_multiplier(real)
-    return requantize(INPUTS - x_zero, np.int64(multiplier), np.int64(shift)) + y_zero
+    return requantize(INPUTS - x_zero, np.array(multiplier, np.int64), np.array(shift)) + y_zero
 
 
 def table_call(graph: Graph, node: Node, values: Array, lo: int, hi: int) -> KernelCall:
@@ -41,7 +42,7 @@ def table_call(graph: Graph, node: Node, values: Array, lo: int, hi: int) -> Ker
 class TableOperator(support.ElementwiseOperator):
     """y = clamp(table[x + 128]). Operand: x. Results: y, clamp mask (optional)."""
 
-    kernels = ("lut_ref_s8",)
+    kernels: ClassVar[tuple[str, ...]] = ("lut_ref_s8",)
 
     @abstractmethod
     def values(self, x: QuantParams, y: QuantParams) -> Array:

@@ -1,7 +1,7 @@
 """Maximum pooling: int8, batch 1, NHWC.
 
-Operand: x. Results: y, clamp mask (optional), winner (optional, uint8 like y: tap ky * filter_w + kx of the first maximum of the window, row
-by row). Attributes: see pooling.py.
+Operand: x. Results: y, clamp mask (optional), winner (optional, uint8 like y: tap ky * filter_w + kx of the first maximum of the
+window, row by row). Attributes: see pooling.py.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class MaxPool2DGrad(support.GradientOperator):
         gy, winner, gx = np.asarray(inputs[0], np.int64), np.asarray(inputs[1], np.int64), graph[node.outputs[0]]
         (kh, kw), (sh, sw), (pt, _, pl, _) = (node.attrs[k] for k in pooling.GEOMETRY)
         acc = np.zeros(gx.shape, np.int64)
-        oy, ox, c = np.indices(gy.shape[1:])
+        oy, ox, c = (np.asarray(i) for i in np.indices(gy.shape[1:]))
         iy, ix = oy * sh - pt + winner[0] // kw, ox * sw - pl + winner[0] % kw
         inside = (iy >= 0) & (iy < gx.shape[1]) & (ix >= 0) & (ix < gx.shape[2]) & (winner[0] < kh * kw)
         np.add.at(acc[0], (iy[inside], ix[inside], c[inside]), gy[0][inside])

@@ -45,7 +45,8 @@ def shape_fields(node: Node, shape: Shape) -> dict[str, FieldValue]:
     """kg_mean_shape."""
     full = support.rank4(f"{node.op} '{node.name}'", shape)
     axes = {a + 4 - len(shape) for a in averaged(node, shape)}
-    return {f"shape.d{i}": full[i] for i in range(4)} | {f"shape.over{i}": int(i in axes) for i in range(4)}
+    values: dict[str, FieldValue] = {f"shape.d{i}": full[i] for i in range(4)}
+    return {**values, **{f"shape.over{i}": int(i in axes) for i in range(4)}}
 
 
 @register
@@ -63,8 +64,9 @@ class Mean(Operator):
         support.need_int8(graph, node, x.name)
         support.rank4(f"mean '{node.name}'", x.shape)
         axes = averaged(node, x.shape)
-        if prod([x.shape[a] for a in axes]) > 1 << 23:
-            raise GraphError(f"mean '{node.name}': it averages {prod([x.shape[a] for a in axes])} values, at most {1 << 23} fit an int32 sum")
+        count = prod([x.shape[a] for a in axes])
+        if count > 1 << 23:
+            raise GraphError(f"mean '{node.name}': it averages {count} values, at most {1 << 23} fit an int32 sum")
         if node.attrs.get("keep_dims", False):
             shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
         else:
@@ -82,7 +84,7 @@ class Mean(Operator):
         x, y = graph[node.inputs[0]], graph[node.outputs[0]]
         total = (np.asarray(inputs[0], np.int64) - x.q.z).sum(axis=averaged(node, x.shape)).reshape(y.shape)
         multiplier, shift = self._multiplier(graph, node)
-        value = requantize(total, np.int64(multiplier), np.int64(shift)) + y.q.z
+        value = requantize(total, np.array(multiplier, np.int64), np.array(shift)) + y.q.z
         return support.clamp_results(node, value, -128, 127)
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:

@@ -1,6 +1,7 @@
 """To int8: from float32 (the boundary of a model), or from int8 with another quantization.
 
-Operand: x. Results: y, clamp mask (optional). float32: y = clamp(round(x / scale) + zero), halves away from zero, IEEE single; NaN gives -128.
+Operand: x. Results: y, clamp mask (optional). From float32: y = clamp(round(x / scale) + zero), halves away from zero, IEEE single; NaN
+gives -128.
 """
 
 from __future__ import annotations

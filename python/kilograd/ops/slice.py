@@ -35,7 +35,7 @@ class SliceOperator(Operator):
         x, (axis, start, size) = graph[node.inputs[0]], part(graph, node)
         support.need_int8(graph, node, x.name)
         if start < 0 or size < 1 or start + size > x.shape[axis]:
-            raise GraphError(f"{node.op} '{node.name}': elements {start} to {start + size - 1} of axis {axis} are not all in {list(x.shape)}")
+            raise GraphError(f"{node.op} '{node.name}': {size} elements from {start} on of axis {axis} are not all in {list(x.shape)}")
         return [TensorType(tuple(size if i == axis else d for i, d in enumerate(x.shape)), DType.INT8, x.quant)]
 
     def quantize(self, graph: Graph, node: Node) -> str:

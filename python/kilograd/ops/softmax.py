@@ -30,11 +30,11 @@ EXP_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 24
 
 
 def _mul(a: int, b: int) -> int:
-    return int(doubling_high_mul(np.int64(a), np.int64(b)))
+    return int(doubling_high_mul(np.array(a, np.int64), np.array(b, np.int64)))
 
 
 def _shr(a: int, shift: int) -> int:
-    return int(rounding_shr(np.int64(a), np.int64(shift)))
+    return int(rounding_shr(np.array(a, np.int64), np.array(shift, np.int64)))
 
 
 def _shl(a: int, shift: int) -> int:
@@ -110,10 +110,11 @@ class Softmax(support.ElementwiseOperator):
         rows = x.reshape(-1, x.shape[-1])
         exps = table[rows.max(axis=1, keepdims=True) - rows]
         y = np.empty(rows.shape, np.int8)
-        for i, total in enumerate(rounding_shr(exps, np.int64(SUM_BITS)).sum(axis=1)):
+        for i, total in enumerate(rounding_shr(exps, np.array(SUM_BITS)).sum(axis=1)):
             scale, bits = reciprocal(int(total))
             shift = bits + 31 - 8
-            p = rounding_shr(doubling_high_mul(np.int64(scale), exps[i]), np.int64(shift)) if shift <= 31 else np.zeros_like(exps[i])
+            product = doubling_high_mul(np.array(scale, np.int64), exps[i])
+            p = rounding_shr(product, np.array(shift)) if shift <= 31 else np.zeros_like(product)
             y[i] = np.clip(p - 128, -128, 127)
         return [y.reshape(x.shape)]
 
