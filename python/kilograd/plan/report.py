@@ -116,7 +116,7 @@ def check_budget(plan: Plan, sram: str | int | None, flash: str | int | None) ->
 
 
 def _overrun(what: str, needed: int, given: int) -> str:
-    return f"The plan needs {_kilobytes(needed)} of {what}; the budget is {_kilobytes(given)}, {_kilobytes(needed - given)} less. "
+    return f"The plan needs {_kilobytes(needed)} of {what}; the budget is {_kilobytes(given)}, short by {needed - given:,} bytes. "
 
 
 def _listing(items: list[tuple[str, int]]) -> str:
@@ -130,11 +130,12 @@ def _sram_advice(plan: Plan, report: dict[str, Any]) -> str:
     advice = []
     if plan.label:
         advice.append("a smaller scheme (fewer layers or a smaller fraction of their channels, 'bias:K', 'last:K' or 'head')")
-        if any(t.endswith(".fraction") for t in plan.tensors):
+        config = plan.meta.get("train", {}).get("config", {})
+        if config.get("storage") == "w8f8":
             advice.append("storage 'w8' instead of 'w8f8'")
-        if plan.meta.get("train", {}).get("config", {}).get("bias") == "int32":
+        if config.get("bias") == "int32":
             advice.append("int16 biases (bias='int16')")
-        if plan.meta.get("train", {}).get("config", {}).get("accumulate", 1) > 1:
+        if config.get("accumulate", 1) > 1:
             advice.append("no gradient accumulation (accumulate=1)")
     if not report["placement"]["proved"]:
         advice.append(f"placement='exact' (the liveness bound is {report['liveness_bound_bytes']:,} bytes)")
