@@ -2,8 +2,8 @@
 
     pip install torch scikit-learn && pip install . && python scripts/train_demo_backbone.py
 
-Data: scikit-learn's digits (8x8, upright), the first of the three parts that kilograd.cli.digits makes; the demo learns and tests on the other
-two. Training is float32 in PyTorch; batch normalisation is folded, weights become int8 per channel, activations int8 with the range seen on
+Data: scikit-learn's digits (8x8, upright), the first of the three parts that kilograd.cli.digits makes; the demo learns and tests on
+the other two. Training is float32 in PyTorch; batch normalisation is folded, weights become int8 per channel, activations int8 with the range seen on
 the training images.
 """
 
@@ -98,7 +98,8 @@ class Builder:
         self.graph.add(Tensor("image", (1, SIZE, SIZE, 1), DType.INT8, quant=QuantParams.per_tensor(1 / 255, -128)))
         self.last = "image"
 
-    def layer(self, name: str, op: str, w: np.ndarray, b: np.ndarray, axis: int, shape: tuple[int, ...], quant: QuantParams, attrs: dict[str, object]) -> None:
+    def layer(self, name: str, op: str, w: np.ndarray, b: np.ndarray, axis: int, shape: tuple[int, ...], quant: QuantParams,
+              attrs: dict[str, object]) -> None:  # fmt: skip
         """A layer with weights in kilograd's layout; `axis` counts output channels."""
         others = tuple(i for i in range(w.ndim) if i != axis)
         scale = (np.maximum(np.abs(w).max(axis=others), 1e-6) / 127).astype(np.float32)

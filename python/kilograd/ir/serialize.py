@@ -47,7 +47,8 @@ def save_graph(graph: Graph, path: str | os.PathLike[str]) -> None:
             for t in graph.tensors.values()
         ],
         "nodes": [
-            {"op": n.op, "inputs": n.inputs, "outputs": n.outputs, "attrs": n.attrs, "name": n.name, "phase": n.phase.value} for n in graph.nodes
+            {"op": n.op, "inputs": n.inputs, "outputs": n.outputs, "attrs": n.attrs, "name": n.name, "phase": n.phase.value}
+            for n in graph.nodes
         ],
     }
     arrays[_STRUCTURE] = np.frombuffer(json.dumps(structure).encode(), np.uint8)
@@ -62,7 +63,8 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
         structure = json.loads(arrays[_STRUCTURE].tobytes())
         if structure["format"] != FORMAT:
             raise ModelError(f"'{path}' has the format '{structure['format']}', this version reads '{FORMAT}'")
-        graph = Graph(str(structure["name"]), inputs=_names(structure["inputs"]), outputs=_names(structure["outputs"]), meta=structure["meta"])
+        graph = Graph(str(structure["name"]), meta=structure["meta"])
+        graph.inputs, graph.outputs = _names(structure["inputs"]), _names(structure["outputs"])
         for item in structure["tensors"]:
             graph.add(_tensor(item, arrays))
         graph.nodes = [_node(item, graph) for item in structure["nodes"]]
@@ -102,10 +104,8 @@ def _tensor(item: dict[str, Any], arrays: dict[str, Array]) -> Tensor:
 
 
 def _node(item: dict[str, Any], graph: Graph) -> Node:
-    node = Node(
-        str(item["op"]), _names(item["inputs"]), _names(item["outputs"]), {k: _tuples(v) for k, v in item["attrs"].items()}, str(item["name"]),
-        Phase(item["phase"]),
-    )  # fmt: skip
+    attrs = {k: _tuples(v) for k, v in item["attrs"].items()}
+    node = Node(str(item["op"]), _names(item["inputs"]), _names(item["outputs"]), attrs, str(item["name"]), Phase(item["phase"]))
     for name in (*node.reads(), *node.writes()):
         if name not in graph.tensors:
             raise ModelError(f"node '{node.name}' ({node.op}) names the tensor '{name}', which the file does not have")
