@@ -150,6 +150,32 @@ def test_random_convolutions(seed: int, depthwise: bool, dtype: str, runner: str
     check(m.build([x], [y]), runner, 4)
 
 
+def large_uint8_convolution(depthwise: bool, seed: int) -> bytes:
+    """Many large sums, and scales whose float32 product is far from the real one: in a few elements the last bit of the product shows."""
+    rng, m, channels = np.random.default_rng(seed), ModelBuilder(), 128
+    scales = (0.363, 0.0431)
+    x = m.tensor("x", (1, 48, 48, channels if depthwise else 64), UINT8, scales[0], 0)
+    y = m.tensor("y", (1, 48, 48, channels), UINT8, scales[0] * scales[1] * (977.1 if depthwise else 5862.6), 0)
+    shape = (1, 3, 3, channels) if depthwise else (channels, 1, 1, 64)
+    w = m.constant("w", rng.integers(0, 256, shape).astype(np.uint8), scales[1], 0)
+    b = m.constant("b", np.zeros(channels, np.int32), np.float32(scales[0]) * np.float32(scales[1]))
+    stride = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    if depthwise:
+        m.op("DEPTHWISE_CONV_2D", [x, w, b], y, "DepthwiseConv2DOptions", DepthMultiplier=1, **stride)
+    else:
+        m.op("CONV_2D", [x, w, b], y, "Conv2DOptions", **stride)
+    return m.build([x], [y])
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("depthwise", [False, True], ids=["conv2d", "depthwise_conv2d"])
+def test_scales_of_uint8_models_are_multiplied_in_float32(depthwise: bool, runner: str) -> None:
+    check(large_uint8_convolution(depthwise, 0), runner, 3)
+    graph = import_tflite(large_uint8_convolution(depthwise, 0))
+    del graph.nodes[0].attrs["legacy_scales"]  # the case is one where it matters
+    assert compare(large_uint8_convolution(depthwise, 0), graph, random_inputs(graph, 1), RUNNERS[runner](graph))["mismatches"]
+
+
 @pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize("weights", ["int8", "int8 with zero point", "per-channel", "uint8"])
 @pytest.mark.parametrize("rank", [2, 4])
@@ -179,6 +205,25 @@ def test_concatenation_with_constant(axis: int, dtype: str, runner: str) -> None
     x, y = m.tensor("x", (1, 3, 4, 3), dtype, 0.1, shift), m.tensor("y", out, dtype, 0.1, shift)
     c = m.constant("c", np.arange(np.prod(extra)).reshape(extra).astype(np.uint8 if shift else np.int8), 0.1, shift)
     m.op("CONCATENATION", [x, c, x], y, "ConcatenationOptions", Axis=axis)
+    check(m.build([x], [y]), runner)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_uint8_concatenation_rescales(runner: str) -> None:
+    m = ModelBuilder()
+    x, a = m.tensor("x", (1, 3, 4, 30), UINT8, 0.1, 120), m.tensor("a", (1, 3, 4, 30), UINT8, 0.037, 3)
+    m.op("RELU", [x], a)
+    y = m.tensor("y", (1, 3, 4, 60), UINT8, 0.08, 99)
+    m.op("CONCATENATION", [x, a], y, "ConcatenationOptions", Axis=3)
+    check(m.build([x], [y]), runner)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_fully_connected_keeps_dimensions(runner: str) -> None:
+    m = ModelBuilder()
+    x, y = m.tensor("x", (1, 3, 5, 8), INT8, 0.1, 3), m.tensor("y", (1, 3, 5, 6), INT8, 0.2, -3)
+    w = m.constant("w", np.random.default_rng(0).integers(-127, 128, (6, 8)).astype(np.int8), 0.02)
+    m.op("FULLY_CONNECTED", [x, w, -1], y, "FullyConnectedOptions", KeepNumDims=True)
     check(m.build([x], [y]), runner)
 
 

@@ -255,7 +255,7 @@ def _quantization(t: RawTensor, shape: Shape, axis: int | None) -> QuantParams |
         return None
     if n == 0:
         raise ModelError(f"{t.where} is {t.type.lower()} and has no scale. Export the model with full integer quantization.")
-    along = t.axis
+    along = 0 if t.type == "INT32" and len(shape) == 1 else t.axis  # converters leave the axis of the weights on biases
     if n > 1 and (axis is None or along != axis or n != shape[along]):
         raise ModelError(
             f"{t.where} has {n} scales along axis {along} of shape {list(shape)}; "

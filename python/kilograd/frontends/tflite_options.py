@@ -86,7 +86,9 @@ def _convolution(importer: Importer, op: RawOperator, channel_axis: int) -> Conv
     x, w = importer.activation(op, 0), importer.weights(op, 1, channel_axis, rank=4)
     kernel = sizes(op, "filter", *importer.shape(op, 1)[1:3])
     pads = padding(importer, op, kernel, stride, dilation)
-    attrs = {"stride": stride, "dilation": dilation, "padding": pads, "activation": activation(op)}
+    attrs: dict[str, Any] = {"stride": stride, "dilation": dilation, "padding": pads, "activation": activation(op)}
+    if importer.unsigned(op, 0):
+        attrs["legacy_scales"] = True  # the uint8 kernels multiply the scales in float32
     return Converted([x, w, importer.bias(op, 2, channels=importer.shape(op, 1)[channel_axis])], attrs)
 
 
@@ -105,7 +107,7 @@ def fully_connected(importer: Importer, op: RawOperator) -> Converted:
     if op.options.WeightsFormat() != 0:
         raise UnsupportedOperator(f"{op.where} has shuffled weights; kilograd reads the default layout. Export without shuffling.")
     x, w = importer.activation(op, 0), importer.weights(op, 1, 0, rank=2, zero_point=True)
-    attrs = {"activation": activation(op), "keep_dims": bool(op.options.KeepNumDims())}
+    attrs = {"activation": activation(op), "keep_num_dims": bool(op.options.KeepNumDims())}
     return Converted([x, w, importer.bias(op, 2, channels=importer.shape(op, 1)[0])], attrs)
 
 
