@@ -1,12 +1,12 @@
 """kilograd: train and run int8 neural networks in kilobytes.
 
-    import kilograd as kg
+import kilograd as kg
 
-    graph = kg.load("model.tflite")
-    plan = kg.compile(graph, train="last:3", classes=10, sram="256K")
-    simulator = kg.Simulator(plan)
-    simulator.train(x, y)
-    plan.save("model.kgp")
+graph = kg.load("model.tflite")
+plan = kg.compile(graph, train="last:3", classes=10, sram="256K")
+simulator = kg.Simulator(plan)
+simulator.train(x, y)
+plan.save("model.kgp")
 """
 
 from __future__ import annotations

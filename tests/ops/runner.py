@@ -137,5 +137,6 @@ def assert_same(graph: Graph, node: Node, values: dict[str, Array]) -> dict[str,
         a, b = value.reshape(-1), got[name].reshape(-1)
         if a.tobytes() != b.tobytes():
             bad = np.flatnonzero(a != b)
-            raise AssertionError(f"'{name}' differs at {bad.size} of {a.size} elements, first {bad[:8]}: NumPy {a[bad[:8]]}, C {b[bad[:8]]}")
+            first = bad[:8]
+            raise AssertionError(f"'{name}' differs at {bad.size} of {a.size} elements, first {first}: NumPy {a[first]}, C {b[first]}")
     return got

@@ -12,7 +12,6 @@ import pytest
 import kilograd as kg
 from kilograd import _core
 from kilograd.errors import PlanError
-from kilograd.ir.graph import Kind
 from kilograd.plan import kgp
 from kilograd.plan.compile import plan_graph
 from kilograd.plan.plan import Plan
@@ -31,7 +30,8 @@ def test_round_trip(plan: Plan, tmp_path: Path) -> None:
     size = plan.save(tmp_path / "net.kgp")
     assert size == (tmp_path / "net.kgp").stat().st_size
     back = Plan.load(tmp_path / "net.kgp")
-    for name in ("name", "calls", "regions", "entries", "constant", "state", "arena_bytes", "inputs", "outputs", "label", "boundary", "meta"):
+    names = "name calls regions entries constant state arena_bytes inputs outputs label boundary meta"
+    for name in names.split():
         assert getattr(back, name) == getattr(plan, name), name
     assert list(back.tensors) == list(plan.tensors)
     for a, b in zip(back.tensors.values(), plan.tensors.values(), strict=True):

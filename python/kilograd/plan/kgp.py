@@ -106,7 +106,7 @@ def dump(plan: Plan) -> bytes:
     roles = [(INPUT, plan.inputs), (OUTPUT, plan.outputs), (LABEL, [plan.label] if plan.label else []), (BOUNDARY, plan.boundary)]
     io = b"".join(struct.pack("<II", role, position[n]) for role, names in roles for n in names)
     meta = json.dumps({"kernels": kernels, "meta": plan.meta}, separators=(",", ":"), default=str).encode()
-    content = [
+    content: list[tuple[bytes | bytearray, int]] = [
         (strings.bytes, len(strings.bytes)), (tensors, len(plan.tensors)), (quants, len(quants) // 8), (calls, len(plan.calls)),
         (args, len(args) // 4), (regions, len(plan.regions)), (entries, len(plan.entries)), (indices, len(indices) // 4),
         (io, len(io) // 8), (plan.constant, len(plan.constant)), (plan.state, len(plan.state)), (meta, len(meta)),

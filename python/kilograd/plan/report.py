@@ -125,7 +125,8 @@ def _listing(items: list[tuple[str, int]]) -> str:
 
 def _sram_advice(plan: Plan, report: dict[str, Any]) -> str:
     peak = report["peak"]
-    text = f"Arena {report['arena_bytes']:,}, state {report['state_bytes']:,}. The peak is at '{peak['name']}'; the five largest tensors there: "
+    text = f"Arena {report['arena_bytes']:,}, state {report['state_bytes']:,}. "
+    text += f"The peak is at '{peak['name']}'; the five largest tensors there: "
     text += _listing([(t["name"], t["bytes"]) for t in peak["tensors"][:5]])
     advice = []
     if plan.label:

@@ -75,5 +75,6 @@ def as_labels(y: Array, samples: int, plan: Plan) -> Array:
     wrong = np.flatnonzero((labels < 0) | (labels >= _classes(plan)))
     if wrong.size:
         i = int(wrong[0])
-        raise DataError(f"label {labels[i]} of sample {i} is out of range: the model has {_classes(plan)} classes, 0 to {_classes(plan) - 1}")
+        n = _classes(plan)
+        raise DataError(f"label {labels[i]} of sample {i} is out of range: the model has {n} classes, 0 to {n - 1}")
     return labels.astype("<i4").reshape(samples, 1).view(np.uint8)

@@ -42,8 +42,8 @@ class Snapshot:
 class Simulator:
     """A plan at work. Samples are arrays of the model's input shape, or many of them along the first axis.
 
-    int8 samples go in as they are; floats are real values and are quantized as the input says; uint8 samples are shifted for models that were
-    uint8 when they were imported.
+    int8 samples go in as they are; floats are real values and are quantized as the input says; uint8 samples are shifted for models that
+    were uint8 when they were imported.
     """
 
     def __init__(self, plan: Plan | str | Path) -> None:
@@ -115,7 +115,12 @@ class Simulator:
         return StepResult(float(loss[0]) / LOSS_ONE, int(predicted[0]), bool(skipped[0]))
 
     def train(
-        self, x: npt.ArrayLike, y: npt.ArrayLike, order: npt.ArrayLike | None = None, cache_frozen: bool = True, progress: Progress | None = None
+        self,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        order: npt.ArrayLike | None = None,
+        cache_frozen: bool = True,
+        progress: Progress | None = None,
     ) -> npt.NDArray[np.float64]:
         """Learn from samples one by one, in `order` (indices; all of them once by default). Gives the loss of each step.
 
