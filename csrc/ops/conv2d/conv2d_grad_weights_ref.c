@@ -1,7 +1,7 @@
 #include "conv2d.h"
 
 /* acc[i] += g * (x[i] - x_zero) */
-static void add_scaled(int32_t *acc, const int8_t *x, int32_t n, int32_t g, int32_t x_zero) {
+static void add_scaled(int32_t *restrict acc, const int8_t *x, int32_t n, int32_t g, int32_t x_zero) {
   const int16_t gs = (int16_t)g;
   const int16_t zx = (int16_t)x_zero;
   for (int32_t i = 0; i < n; ++i) acc[i] += (int32_t)gs * (int16_t)(x[i] - zx);

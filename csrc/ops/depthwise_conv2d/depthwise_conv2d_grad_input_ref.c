@@ -15,15 +15,15 @@ static int32_t output_position(int32_t i, int32_t k, int32_t pad, int32_t dilati
   return t < size ? t : -1;
 }
 
-/* acc[j] += folded(g[j * step]) * (w[j * step] - w_zero) for n channels; fold fits an int16 but for 2^14, which does too. */
-static void add_tap(const kg_depthwise_conv2d_grad_input_args *a, int32_t *acc, const int8_t *g, const int32_t *fold,
+/* acc[j] += folded(g[j * step]) * (w[j * step] - w_zero) for n channels. Factors and folded errors fit an int16 (at most 2^14, and
+ * 127 * 2^8 + 1), which keeps the multiplications narrow. */
+static void add_tap(const kg_depthwise_conv2d_grad_input_args *a, int32_t *restrict acc, const int8_t *g, const int32_t *fold,
                     const int8_t *w, int32_t n, int32_t step) {
-  const int32_t half = (int32_t)1 << (a->fold_shift - 1);
+  const int32_t half = (int32_t)1 << (a->fold_shift - 1), shift = a->fold_shift;
   const int16_t zw = (int16_t)a->w_zero;
-  for (int32_t j = 0; j < n; ++j) {
-    const int32_t i = j * step;
-    const int32_t folded = ((int32_t)g[i] * (int16_t)fold[i] + half) >> a->fold_shift;
-    acc[j] += folded * (int16_t)(w[i] - zw);
+  for (int32_t i = 0, j = 0; j < n; i += step, ++j) {
+    const int16_t folded = (int16_t)(((int32_t)(int16_t)g[i] * (int16_t)fold[i] + half) >> shift);
+    acc[j] += (int32_t)folded * (int16_t)(w[i] - zw);
   }
 }
 

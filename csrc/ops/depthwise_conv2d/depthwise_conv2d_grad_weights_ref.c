@@ -1,14 +1,13 @@
 #include "depthwise_conv2d.h"
 
 /* acc[j] += g[j] * (x[from[j]] - x_zero), where from[j] = j without a channel multiplier. */
-static void multiply_add(int32_t *acc, const int8_t *g, const int8_t *x, const int32_t *from, int32_t n, int32_t x_zero) {
+static void multiply_add(int32_t *restrict acc, const int8_t *g, const int8_t *x, const int32_t *from, int32_t n,
+                         int32_t x_zero) {
   const int16_t zx = (int16_t)x_zero;
   if (from) {
     for (int32_t j = 0; j < n; ++j) acc[j] += (int32_t)g[j] * (int16_t)(x[from[j]] - zx);
-  } else if (n == KG_DEPTHWISE_BLOCK) {
-    for (int32_t j = 0; j < KG_DEPTHWISE_BLOCK; ++j) acc[j] += (int32_t)(int16_t)g[j] * (int16_t)(x[j] - zx);
   } else {
-    for (int32_t j = 0; j < n; ++j) acc[j] += (int32_t)g[j] * (int16_t)(x[j] - zx);
+    for (int32_t j = 0; j < n; ++j) acc[j] += (int32_t)(int16_t)g[j] * (int16_t)(x[j] - zx);
   }
 }
 

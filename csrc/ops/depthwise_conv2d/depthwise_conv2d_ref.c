@@ -10,18 +10,12 @@ typedef struct part {
   int32_t row_c;   /* channels in the part: the distance between taps */
 } part;
 
-/* acc[j] += (x[j] - x_zero) * (w[j] - w_zero). A full block has a constant trip count so that compilers vectorise it. */
-static void multiply_add(int32_t *acc, const int8_t *x, const int8_t *w, int32_t n, int32_t x_zero, int32_t w_zero) {
+/* acc[j] += (x[j] - x_zero) * (w[j] - w_zero) */
+static void multiply_add(int32_t *restrict acc, const int8_t *x, const int8_t *w, int32_t n, int32_t x_zero,
+                         int32_t w_zero) {
   const int16_t zx = (int16_t)x_zero;
   const int16_t zw = (int16_t)w_zero;
-  if (n == KG_DEPTHWISE_BLOCK) {
-    for (int32_t j = 0; j < KG_DEPTHWISE_BLOCK; ++j) {
-      int16_t a = (int16_t)(x[j] - zx), b = (int16_t)(w[j] - zw);
-      acc[j] += (int32_t)a * b;
-    }
-  } else {
-    for (int32_t j = 0; j < n; ++j) acc[j] += (int32_t)(int16_t)(x[j] - zx) * (int16_t)(w[j] - zw);
-  }
+  for (int32_t j = 0; j < n; ++j) acc[j] += (int32_t)(int16_t)(x[j] - zx) * (int16_t)(w[j] - zw);
 }
 
 /* Sums over the window of one output pixel for channels [c, c + n), n <= KG_DEPTHWISE_BLOCK. */
