@@ -10,7 +10,9 @@ from tests.ops.train_graph import assert_refused, loss_graph
 
 
 def loss_node(threshold: float = 0.0) -> Node:
-    return Node("mean_squared_error", ["y", "target", "train"], ["error"], {"threshold": threshold}, "loss", mutates=("train", "error.exponent"))
+    return Node(
+        "mean_squared_error", ["y", "target", "train"], ["error"], {"threshold": threshold}, "loss", mutates=("train", "error.exponent")
+    )
 
 
 def run(y: Array, target: Array, scale: float, threshold: float = 0.0) -> dict[str, Array]:

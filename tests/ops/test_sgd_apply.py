@@ -42,7 +42,9 @@ def test_weights(scale: float, rounding: int, fraction: bool) -> None:
     assert before is not None
     got = assert_same(graph, node, {})
     assert not got["pending"].any()
-    wanted = before.astype(np.float64) + (np.asarray(graph.tensors["f"].data) / 256 if fraction else 0) - steps(scale).astype(np.int32) / 65536
+    wanted = (
+        before.astype(np.float64) + (np.asarray(graph.tensors["f"].data) / 256 if fraction else 0) - steps(scale).astype(np.int32) / 65536
+    )
     assert (np.abs(got["p"] - np.clip(wanted, -127, 127)) <= 1 + 1e-9).all()
     assert scale > 0 or fraction or (got["p"] == np.clip(before, -127, 127)).all()
 

@@ -12,7 +12,9 @@ SCALES = (0.005, 0.0302, 0.125, 0.37, 1.5)
 
 
 def loss_node(threshold: float = 0.0) -> Node:
-    return Node("softmax_cross_entropy", ["y", "label", "train"], ["error"], {"threshold": threshold}, "loss", mutates=("train", "error.exponent"))
+    return Node(
+        "softmax_cross_entropy", ["y", "label", "train"], ["error"], {"threshold": threshold}, "loss", mutates=("train", "error.exponent")
+    )
 
 
 def run(graph: Graph, logits: Array, label: int, threshold: float = 0.0) -> dict[str, Array]:

@@ -75,6 +75,8 @@ def test_bad_schedules_are_refused() -> None:
 BAD_STEPS = Blob(np.array([[9, 1], [9, 1]], np.int32))
 
 
-@pytest.mark.parametrize(("field", "bad"), [("points", 0), ("points", 1 << 20), ("accumulate", 0), ("lr_exponent", -500), ("table", BAD_STEPS)])
+@pytest.mark.parametrize(
+    ("field", "bad"), [("points", 0), ("points", 1 << 20), ("accumulate", 0), ("lr_exponent", -500), ("table", BAD_STEPS)]
+)
 def test_kernel_refuses_bad_arguments(field: str, bad: int | Blob, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_refused(loss_graph(3, 0.1), begin([(1, 0.1), (9, 0.0)]), {}, field, bad, monkeypatch)

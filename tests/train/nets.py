@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,10 +27,12 @@ class NetBuilder:
         samples = self.rng.integers(-128, 128, (4, *shape[1:]))
         self.real: dict[str, Real] = {"x": (samples + 3) / 64.0}
 
-    def _result(self, name: str, op: str, inputs: list[str], attrs: dict[str, object]) -> str:
+    def _result(self, name: str, op: str, inputs: list[str], attrs: dict[str, Any]) -> str:
         """Append a node; the result's shape and scale come from its real values."""
         node = Node(op, inputs, [name], attrs, name)
-        values = np.stack([real_node(self.graph, node, [self.real[t][i : i + 1] if t in self.real else None for t in inputs])[0] for i in range(4)])
+        values = np.stack(
+            [real_node(self.graph, node, [self.real[t][i : i + 1] if t in self.real else None for t in inputs])[0] for i in range(4)]
+        )
         if op in ("average_pool2d", "reshape"):
             quant = self.graph[inputs[0]].q
         elif attrs.get("activation") == "relu":

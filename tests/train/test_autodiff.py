@@ -256,7 +256,10 @@ def no_rule_net() -> Graph:
     graph.add(Tensor("narrow.f", graph["narrow"].shape, graph["narrow"].dtype.FLOAT32))
     graph.add(Tensor("narrow.q", graph["narrow"].shape, graph["narrow"].dtype, quant=graph["narrow"].quant))
     at = graph.index(narrow) + 1
-    nodes[at:at] = [Node("dequantize", ["narrow"], ["narrow.f"], {}, "to_float"), Node("quantize", ["narrow.f"], ["narrow.q"], {}, "to_int")]
+    nodes[at:at] = [
+        Node("dequantize", ["narrow"], ["narrow.f"], {}, "to_float"),
+        Node("quantize", ["narrow.f"], ["narrow.q"], {}, "to_int"),
+    ]
     joined = next(n for n in nodes if n.name == "joined")
     joined.inputs = ["stem", "narrow.q"]
     return graph

@@ -36,7 +36,11 @@ def test_words(net: Graph) -> None:
 
 def test_json_names_layers_by_index_node_or_result(net: Graph, tmp_path: Path) -> None:
     text = json.dumps(
-        {"head": False, "biases": [0, "wide"], "weights": [{"layer": 1, "fraction": 0.5}, {"layer": "narrow", "channels": 3}, {"layer": 4, "fraction": 0}]}
+        {
+            "head": False,
+            "biases": [0, "wide"],
+            "weights": [{"layer": 1, "fraction": 0.5}, {"layer": "narrow", "channels": 3}, {"layer": 4, "fraction": 0}],
+        }
     )
     path = tmp_path / "s.json"
     path.write_text(text)
@@ -46,7 +50,14 @@ def test_json_names_layers_by_index_node_or_result(net: Graph, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "scheme",
-    [Scheme(), Scheme(False, 3), Scheme(True, ("a", 2), {1: 0.25, "b": 7}), Scheme(everything=True), Scheme(last=4), Scheme(weights={0: 1.0, 1: 1})],
+    [
+        Scheme(),
+        Scheme(False, 3),
+        Scheme(True, ("a", 2), {1: 0.25, "b": 7}),
+        Scheme(everything=True),
+        Scheme(last=4),
+        Scheme(weights={0: 1.0, 1: 1}),
+    ],
 )
 def test_json_there_and_back(scheme: Scheme) -> None:
     assert Scheme.from_json(scheme.to_json()) == scheme
@@ -106,7 +117,9 @@ def test_bad_json(net: Graph, tmp_path: Path, value: object, message: str) -> No
 
 COLLECTION = {
     "models": {
-        "m": {"schemes": {"small": {"n_bias_update": 2, "weight_updates": [{"conv_index": 1, "ratio": 0.5}, {"conv_index": 3, "ratio": 0}]}}},
+        "m": {
+            "schemes": {"small": {"n_bias_update": 2, "weight_updates": [{"conv_index": 1, "ratio": 0.5}, {"conv_index": 3, "ratio": 0}]}}
+        },
         "broken": {"schemes": {"s": {"weight_updates": []}}},
     }
 }

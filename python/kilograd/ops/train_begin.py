@@ -1,7 +1,7 @@
 """Begin of a training step: counts it and looks up the learning rate in a table of break points, in integers.
 
-Operands: train state. No results; mutates the train state. Attributes: points, a list of (step, learning rate) with ascending steps (the first
-sample is step 1), linear in between and constant outside; accumulate, the samples after which updates are applied.
+Operands: train state. No results; mutates the train state. Attributes: points, a list of (step, learning rate) with ascending steps (the
+first sample is step 1), linear in between and constant outside; accumulate, the samples after which updates are applied.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Autodiff over the int graph, at compile time: forward, loss, pruned backward pass and updates become one program.
 
-`training_graph` is the way in. `GradientBuilder` is what `Operator.backward` talks to: it walks the forward nodes backwards and each operator
-appends the nodes of its own gradient. A node is visited only if a learned tensor lies at or before it, and an operator asks
+`training_graph` is the way in. `GradientBuilder` is what `Operator.backward` talks to: it walks the forward nodes backwards and each
+operator appends the nodes of its own gradient. A node is visited only if a learned tensor lies at or before it, and an operator asks
 (`wants`, `saved`, `error_of`) before it computes, keeps or masks anything; so what no update needs never exists.
 """
 
@@ -127,8 +127,8 @@ class GradientBuilder:
         return ROUND_NEAREST if self.config.rounding == "nearest" else ROUND_STOCHASTIC
 
     def factor(self, real: Array, weight_scales: Array, channels: int) -> Array:
-        """Real factors per channel between a gradient and a step in integers, float64 [channels]: 0 for channels with a collapsed weight scale,
-        1/N of them under accumulation, powers of two if so configured."""
+        """Real factors per channel between a gradient and a step in integers, float64 [channels]: 0 for channels with a collapsed
+        weight scale, 1/N of them under accumulation, powers of two if so configured."""
         frozen = np.broadcast_to(scale_guard(weight_scales, self.config.guard), (channels,))
         value = np.where(frozen, 0.0, np.broadcast_to(np.asarray(real, np.float64), (channels,))) / self.config.accumulate
         if self.config.scaling == "pow2":
@@ -296,8 +296,8 @@ def _assemble(graph: Graph, forward: list[Node], builder: GradientBuilder, aroun
 def training_graph(graph: Graph, scheme: Scheme, config: TrainConfig | None = None, *, prune: bool = True) -> Graph:
     """The program of one training step on one sample: learning-rate, forward, loss, pruned backward pass, updates.
 
-    Inputs are those of the model and 'label' (or 'target'); the output is the tensor that the loss reads. With prune=False all gradients are
-    computed, also those that no update needs: learned tensors get the same bits, which tests use.
+    Inputs are those of the model and 'label' (or 'target'); the output is the tensor that the loss reads. With prune=False all gradients
+    are computed, also those that no update needs: learned tensors get the same bits, which tests use.
     """
     config = config or TrainConfig()
     _check_config(config)

@@ -139,7 +139,7 @@ def _add_zero_bias(graph: Graph, node: Node) -> None:
 
 
 def _delta_shift(graph: Graph, node: Node) -> int:
-    """u of the int16 deltas: 255 steps of the layer's output, the whole int8 range, fit 15 bits in the median channel."""
+    """Shift u of the int16 deltas: 255 steps of the layer's output, the whole int8 range, fit 15 bits in the median channel."""
     scales = whole_scales(graph, node)
     m = graph[node.inputs[0]].q.s * scales / graph[node.outputs[0]].q.s
     return min(max(0, int(np.ceil(np.log2(np.median(255 / m) / DELTA_LIMIT)))), 15)

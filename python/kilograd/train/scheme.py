@@ -1,7 +1,7 @@
 """Update schemes: which tensors of a network learn. The JSON form is in docs/schemes.md.
 
-A layer is a node with weights (conv2d, depthwise_conv2d, fully_connected); layers are counted in program order from 0. The last layer is the
-head; it learns whole when `head` is true, and no count includes it.
+A layer is a node with weights (conv2d, depthwise_conv2d, fully_connected); layers are counted in program order from 0. The last layer is
+the head; it learns whole when `head` is true, and no count includes it.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _read_biases(value: Any, where: str) -> int | tuple[LayerRef, ...]:
 
 def _read_weights(value: Any, where: str) -> dict[LayerRef, Amount]:
     if not isinstance(value, list):
-        raise SchemeError(f"{where}: 'weights' is a list of objects like {{\"layer\": 24, \"fraction\": 0.25}}")
+        raise SchemeError(f'{where}: \'weights\' is a list of objects like {{"layer": 24, "fraction": 0.25}}')
     result: dict[LayerRef, Amount] = {}
     for item in value:
         if not isinstance(item, dict) or "layer" not in item or len(item) != 2 or not item.keys() <= {"layer", "fraction", "channels"}:
