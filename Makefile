@@ -1,0 +1,51 @@
+# Each target sets up what it needs: a virtual environment in .venv with the package and its tools.
+#   make demo    watch a quantized network learn in kilobytes
+#   make test    prove it
+#   make lint    ruff, mypy, clang-format where it is installed
+#   make bench   the figures of the README (some need the shared data, see benchmarks/)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc runtime python -name '*.[ch]' -o -name '*.cpp' -o -name '*.def' -o -name '*.py' -o -name '*.npz' 2>/dev/null)
+
+.PHONY: demo test lint bench clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# the package with what the demo needs; again whenever a source is newer
+$(VENV)/demo.stamp: $(BIN)/python $(SOURCES)
+	$(BIN)/pip install --quiet --disable-pip-version-check '.[demo]'
+	touch $@
+
+# the tools, once; and the C core beside the sources, for tests that run from the tree
+$(VENV)/dev.stamp: $(BIN)/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]' cmake ninja pybind11 scikit-build-core
+	touch $@
+
+demo: $(VENV)/demo.stamp
+	mkdir -p out
+	$(BIN)/kilograd demo --map out/memory-map.svg
+
+test: $(VENV)/dev.stamp
+	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check python tests benchmarks scripts
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mypy
+	@if command -v clang-format >/dev/null; then \
+	  find csrc runtime -name '*.[ch]' | xargs clang-format --dry-run --Werror; \
+	else echo 'lint: clang-format is not installed, C formatting not checked'; fi
+
+# benchmarks compare with PyTorch
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check torch
+	touch $@
+
+bench: $(VENV)/bench.stamp
+	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
+	PYTHONPATH=python $(BIN)/python -m benchmarks.learning
+
+clean:
+	rm -rf $(VENV) build out
