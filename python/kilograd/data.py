@@ -71,13 +71,12 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, Array]:
     if not file.is_file():
         raise DataError(f"there is no data file '{file}'")
     try:
-        with np.load(file, allow_pickle=False) as content:
-            if not hasattr(content, "files"):
-                raise DataError(f"'{file}' is a single array; data files are .npz with x_train, y_train, x_test, y_test (or x, y, is_test)")
+        content = np.load(file, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise DataError(f"'{file}' is a single array; data files are .npz with x_train, y_train, x_test, y_test (or x, y, is_test)")
+        with content:
             return {name: content[name] for name in content.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"'{file}' is not a readable .npz file of plain arrays ({error})") from error
 
 

@@ -71,6 +71,7 @@ _ENTRY_COMMENT = {
 def header(plan: Plan, prefix: str) -> str:
     """Text of <prefix>.h."""
     upper = prefix.upper()
+    state = f"{upper}_STATE_BYTES" if plan.state else "1 /* there is none, but C knows no empty array */"
     lines = [
         f"/* {comment(plan.name)}: inference{' and training' if 'train_step' in plan.entries else ''} in integers, as plain C11.",
         " *",
@@ -78,7 +79,7 @@ def header(plan: Plan, prefix: str) -> str:
         " * worth nothing between two calls. No heap, no globals, no input or output; everything here can be called from several threads",
         f" * as long as each uses its own {prefix}.",
         " *",
-        f" *   static _Alignas({ALIGNMENT}) uint8_t state[{upper}_STATE_BYTES + 1], arena[{upper}_ARENA_BYTES + 1];",
+        f" *   static _Alignas({ALIGNMENT}) uint8_t state[{state}], arena[{upper}_ARENA_BYTES];",
         f" *   {prefix} m;",
         f" *   {prefix}_init(&m, state, arena);",
         *[f" *   {text}" for text in _usage(plan, prefix)],

@@ -1,0 +1,172 @@
+"""Every command: what it prints, its JSON, and its errors (one paragraph, exit code 1, no traceback)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.dom import minidom
+
+import numpy as np
+import pytest
+
+import kilograd as kg
+from kilograd.cli.app import run
+from kilograd.cli.demo import ASSET
+from kilograd.ir.serialize import load_graph
+from kilograd.plan.plan import Plan
+from tests.shared_data import require
+
+KWS = "models/mlperf_tiny/kws_ref_model.tflite"
+
+
+def call(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str, str]:
+    code = run([str(a) for a in argv])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *argv: object) -> dict[str, Any]:
+    code, out, err = call(capsys, *argv, "--json")
+    assert code == 0, err
+    assert out.count("\n") == 1
+    value = json.loads(out)
+    assert isinstance(value, dict)
+    return value
+
+
+@pytest.fixture(scope="module")
+def digits_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plan") / "digits.kgp"
+    config = kg.TrainConfig(learning_rate=0.03)
+    kg.compile(load_graph(ASSET), train="last:2", config=config).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of 16x16 images: bright above, bright below."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 120)
+    x = rng.integers(0, 60, (120, 16, 16), dtype=np.uint8)
+    for image, label in zip(x, y, strict=True):
+        image[:8] += np.uint8(150 * (label == 0))
+        image[8:] += np.uint8(150 * (label == 1))
+    path = tmp_path_factory.mktemp("data") / "stripes.npz"
+    np.savez(path, x=x, y=y, is_test=np.arange(120) >= 80)
+    return path
+
+
+def test_ops(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {r["operator"]: r for r in as_json(capsys, "ops")["operators"]}
+    assert rows["conv2d"]["import"] == ["CONV_2D"] and rows["conv2d"]["backward"] and rows["conv2d"]["kernels"] == ["conv2d_ref_s8"]
+    assert rows["conv2d_grad_input"]["internal"] and not rows["conv2d_grad_input"]["forward"]
+    code, out, _ = call(capsys, "ops")
+    assert code == 0 and "conv2d" in out
+
+
+def test_emit_and_run_a_plan(capsys: pytest.CaptureFixture[str], digits_plan: Path, tmp_path: Path) -> None:
+    found = as_json(capsys, "emit", digits_plan, "-o", tmp_path / "c", "--name", "digits")
+    assert "digits.h" in found["files"] and (tmp_path / "c" / "digits.c").is_file()
+    np.save(tmp_path / "x.npy", np.zeros((3, 16, 16), np.uint8))
+    found = as_json(capsys, "run", digits_plan, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy")
+    assert found["samples"] == 3 and found["output_shape"] == [3, 10] and len(found["argmax"]) == 3
+    assert np.load(tmp_path / "y.npy").dtype == np.int8
+    assert call(capsys, "run", digits_plan, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy", "--real")[0] == 0
+    assert np.load(tmp_path / "y.npy").dtype == np.float32
+
+
+def test_tune_a_plan_and_go_on(capsys: pytest.CaptureFixture[str], digits_plan: Path, stripes: Path, tmp_path: Path) -> None:
+    learned = tmp_path / "learned.kgp"
+    found = as_json(capsys, "tune", digits_plan, "--data", stripes, "--epochs", 3, "-o", learned)
+    assert found.keys() >= {"accuracy_before", "accuracy_after", "sram_bytes", "steps", "seconds", "losses"}
+    assert found["accuracy_after"] >= 0.9 and found["accuracy_after"] > found["accuracy_before"]
+    assert found["steps"] == 240 and len(found["losses"]) == 100
+    again = as_json(capsys, "tune", learned, "--data", stripes, "--epochs", 1)
+    assert again["accuracy_before"] == found["accuracy_after"]
+    step = Plan.load(learned).tensors["train"]
+    assert Plan.load(learned).state[step.offset + 4 : step.offset + 8] == bytes(4)
+
+
+def test_tune_is_repeatable_and_seeded(capsys: pytest.CaptureFixture[str], digits_plan: Path, stripes: Path) -> None:
+    command = ("tune", digits_plan, "--data", stripes, "--epochs", 1, "--seed")
+    first, second, other = (as_json(capsys, *command, seed)["losses"] for seed in (1, 1, 2))
+    assert first == second != other
+
+
+def test_demo(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the demo reads the digits of scikit-learn")
+    found = as_json(capsys, "demo", "--map", tmp_path / "map.svg")
+    assert found["accuracy_upright"] > 0.95 and found["accuracy_before"] < 0.2 and found["accuracy_after"] > 0.85
+    assert found["sram_bytes"] < 10_000 < found["float32_bytes"]
+    minidom.parse(str(tmp_path / "map.svg"))
+
+
+def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capsys, "inspect", require(KWS))
+    assert found.keys() >= {"ops", "params", "macs", "inputs", "outputs", "unsupported"}
+    assert found["unsupported"] == [] and found["inputs"][0]["shape"] == [1, 49, 10, 1]
+    code, out, _ = call(capsys, "inspect", require(KWS))
+    assert code == 0 and "DEPTHWISE_CONV_2D" in out
+
+
+def test_compile(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plan, svg, html = tmp_path / "m.kgp", tmp_path / "map.svg", tmp_path / "r.html"
+    found = as_json(capsys, "compile", require(KWS), "--train", "last:2", "--classes", 5, "-o", plan, "--map", svg, "--report", html)
+    assert found.keys() >= {"arena_bytes", "weights_mutable_bytes", "saved_bytes", "sram_bytes", "flash_bytes"}
+    assert found.keys() >= {"macs_forward", "macs_step", "liveness_bound_bytes"}
+    assert found["sram_bytes"] >= found["arena_bytes"] + found["weights_mutable_bytes"]
+    assert Plan.load(plan).arena_bytes == found["arena_bytes"]
+    minidom.parse(str(svg))
+    assert "</html>" in html.read_text()
+    code, out, _ = call(capsys, "compile", require(KWS))
+    assert code == 0 and "liveness bound" in out
+
+
+def test_tune_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    data = require("datasets/mlperf_kws01_mfcc_49x10_int8.npz")
+    found = as_json(capsys, "tune", require(KWS), "--data", data, "--train", "head", "--epochs", 1)
+    assert found["accuracy_before"] > 0.8 and found["accuracy_after"] > 0.8
+
+
+def test_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "compile", require(KWS), "--sram", "4K", "--json")
+    assert code == 1 and json.loads(out)["error"]["type"] == "BudgetError" and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "message"),
+    [
+        (["inspect", "absent.tflite"], 1, "absent.tflite"),
+        (["compile", "absent.tflite", "--train", "head"], 1, "absent.tflite"),
+        (["emit", "absent.kgp", "-o", "x"], 1, "absent.kgp"),
+        (["tune", "PLAN", "--data", "absent.npz"], 1, "absent.npz"),
+        (["tune", "PLAN", "--data", "x.npz", "--train", "head"], 1, "is a plan"),
+        (["run", "PLAN", "--input", "absent.npy"], 1, "absent.npy"),
+        (["tune", "PLAN"], 2, "--data"),
+        (["nonsense"], 2, "nonsense"),
+        (["tune", "PLAN", "--data", "x", "--storage", "w3"], 2, "w3"),
+    ],
+)
+def test_errors(capsys: pytest.CaptureFixture[str], digits_plan: Path, argv: list[str], code: int, message: str) -> None:
+    found, out, err = call(capsys, *[str(digits_plan) if a == "PLAN" else a for a in argv])
+    assert found == code and message in err and "Traceback" not in err and out == "" and err.startswith("kilograd: ")
+
+
+def test_debug_shows_the_traceback() -> None:
+    from kilograd.errors import KilogradError
+
+    with pytest.raises(KilogradError):
+        run(["inspect", "absent.tflite", "--debug"])
+
+
+def test_as_a_program() -> None:
+    """Through the entry point: exit code and streams."""
+    program = [sys.executable, "-c", "from kilograd.cli import main; main()"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(kg.__file__).parents[1])}
+    done = subprocess.run([*program, "inspect", "absent.tflite", "--json"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and json.loads(done.stdout)["error"]["type"] == "ModelError" and "Traceback" not in done.stderr
+    assert subprocess.run([*program, "--help"], capture_output=True, env=environment).returncode == 0
