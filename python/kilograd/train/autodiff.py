@@ -265,6 +265,16 @@ def _check_config(config: TrainConfig) -> None:
         raise SchemeError(f"exponent_start is {config.exponent_start}; exponents lie in -60..30")
 
 
+def _check_cut(graph: Graph, out: Graph) -> None:
+    """The loss takes over a softmax as it usually is, without a temperature."""
+    kept = {n.name for n in out.nodes}
+    for node in graph.nodes:
+        if node.op == "softmax" and node.name not in kept and node.attrs.get("beta", 1.0) != 1.0:
+            raise SchemeError(
+                f"softmax '{node.name}' has beta {node.attrs['beta']}; cross-entropy needs 1. Replace the head (--classes N)."
+            )
+
+
 def _add_inputs(graph: Graph, loss_tensor: str, config: TrainConfig) -> str:
     """Train state and label; gives the name of the label."""
     state = np.zeros(1, TRAIN_STATE)
@@ -303,6 +313,7 @@ def training_graph(graph: Graph, scheme: Scheme, config: TrainConfig | None = No
     _check_config(config)
     selection = resolve(scheme, graph)
     out = cut_tail(graph, config.loss)
+    _check_cut(graph, out)
     loss_tensor = out.outputs[0]
     learned = make_learnable(out, selection, config)
     _set_phases(out, learned)
