@@ -307,7 +307,7 @@ def import_tflite(data: bytes, name: str = "model") -> Graph:
     with reading("the model"):
         graph = Importer(raw, name).run()
     try:
-        verify(graph, infer_outputs)
+        verify(graph)  # structure; types were inferred operator by operator
     except GraphError as error:
         raise ModelError(f"the model is inconsistent: {error}") from error
     return graph

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,6 +64,7 @@ def exp_negative(a: int) -> int:
     return result
 
 
+@lru_cache(maxsize=64)
 def exp_table(scale: float, beta: float) -> Array:
     """int32 [256]: exp(-d * scale * beta) for d = 0..255, 0 where the difference is out of range."""
     real = min(float(np.float32(beta)) * float(np.float32(scale)) * (1 << (31 - INTEGER_BITS)), 2.0**31 - 1.0)
@@ -70,7 +72,9 @@ def exp_table(scale: float, beta: float) -> Array:
         raise GraphError(f"softmax: scale {scale} times beta {beta} is too small (all probabilities would be equal)")
     multiplier, shift = quantize_multiplier(real)
     radius = math.floor((2**INTEGER_BITS - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift)
-    return np.array([exp_negative(_mul(-d << shift, multiplier)) if d <= radius else 0 for d in range(256)], np.int32)
+    table = np.array([exp_negative(_mul(-d << shift, multiplier)) if d <= radius else 0 for d in range(256)], np.int32)
+    table.flags.writeable = False  # shared by all who ask
+    return table
 
 
 def reciprocal(total: int) -> tuple[int, int]:
