@@ -25,7 +25,7 @@ typedef struct kg_average_pool2d_grad_args {
   kg_ref scratch;     /* int32 [channels] */
   kg_error_out gx;    /* int8 error [in_h][in_w][channels] */
   kg_pool2d_shape shape;
-  int32_t shift; /* 1..23; (windows that overlap) * 127 * 2^shift fits an int32 */
+  int32_t shift; /* 1..23; (windows that overlap) * 128 * 2^shift fits an int32 */
 } kg_average_pool2d_grad_args;
 
 void kg_average_pool2d_grad_ref_s8(const kg_average_pool2d_grad_args *args, const kg_memory *mem);

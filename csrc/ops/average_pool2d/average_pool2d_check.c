@@ -19,7 +19,7 @@ int32_t kg_average_pool2d_grad_check(const kg_average_pool2d_grad_args *a, kg_ch
   kg_check_range(c, a->shift, 1, 23);
   if (!c->ok) return 0;
   int64_t overlap = (int64_t)((s->k_h - 1) / s->stride_h + 1) * ((s->k_w - 1) / s->stride_w + 1);
-  kg_check_range(c, overlap * (127 << a->shift), 0, INT32_MAX);
+  kg_check_range(c, overlap * ((int64_t)128 << a->shift), 0, INT32_MAX);
   kg_check_read(c, a->gy, kg_pool2d_outputs(c, s), 1);
   kg_check_read(c, a->gy_exponent, (int64_t)sizeof(kg_exponent), 4);
   kg_check_write(c, a->scratch, 4 * (int64_t)s->channels, 4, KG_REF_NONE);

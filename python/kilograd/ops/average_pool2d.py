@@ -25,7 +25,7 @@ ROUNDINGS = ("half_away", "half_up")
 def reciprocal_shift(overlap: int) -> int:
     """Largest shift with which a sum of `overlap` products of an int8 with round(2^shift / count) fits an int32, at most 23."""
     shift = 23
-    while shift > 1 and overlap * (127 << shift) > 2**31 - 1:
+    while shift > 1 and overlap * (128 << shift) > 2**31 - 1:
         shift -= 1
     return shift
 
