@@ -38,8 +38,8 @@ class ModelBuilder:
         """Add an operator; `options` names its options table, `values` its fields."""
         self.operators.append((name, inputs, output if isinstance(output, list) else [output], options, values))
 
-    def build(self, inputs: list[int], outputs: list[int], subgraphs: int = 1) -> bytes:
-        """The file."""
+    def build(self, inputs: list[int], outputs: list[int], subgraphs: int = 1, repeat: dict[str, int] | None = None) -> bytes:
+        """The file. `repeat` lists the last of the tensors or operators that many times more, as one table that all entries share."""
         b = flatbuffers.Builder(1024)
         buffers = [b""] + [_content(t) for t in self.tensors]
         buffer_offsets = []
@@ -50,6 +50,9 @@ class ModelBuilder:
         names = sorted({op[0] for op in self.operators})
         codes = [self._code(b, name) for name in names]
         operators = [self._operator(b, op, names.index(op[0])) for op in self.operators]
+        repeat = repeat or {}
+        tensors += tensors[-1:] * repeat.get("tensors", 0)
+        operators += operators[-1:] * repeat.get("operators", 0)
         graph = _table(
             b, "SubGraph", Tensors=_vector(b, tensors), Inputs=_numbers(b, inputs, np.int32), Outputs=_numbers(b, outputs, np.int32),
             Operators=_vector(b, operators),
