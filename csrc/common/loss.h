@@ -1,5 +1,5 @@
-/* What the losses share: the error that starts the backward pass gets its exponent at once, because its peak is known before it is
- * written (no delayed exponent, no stochastic rounding). */
+/* What the losses share: the error that starts the backward pass gets its exponent at once, because its peak
+ * is known before it is written (no delayed exponent, no stochastic rounding). */
 #ifndef KG_COMMON_LOSS_H
 #define KG_COMMON_LOSS_H
 
