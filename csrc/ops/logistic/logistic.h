@@ -1,4 +1,5 @@
-/* Backward pass of table functions whose derivative follows from their result (logistic). The forward pass is ops/lut. */
+/* Backward pass of table functions whose derivative follows from their result (logistic). The forward pass is
+ * ops/lut. */
 #ifndef KG_OPS_LOGISTIC_H
 #define KG_OPS_LOGISTIC_H
 

@@ -34,7 +34,8 @@ void kg_mean_ref_s8(const kg_mean_args *a, const kg_memory *mem) {
       at += rest % kept[i] * stride[i];
       rest /= kept[i];
     }
-    int32_t v = kg_add_wrap(kg_requantize(sum(x + at, averaged, stride, a->x_zero), a->multiplier, a->shift), a->y_zero);
+    int32_t v = kg_add_wrap(kg_requantize(sum(x + at, averaged, stride, a->x_zero), a->multiplier, a->shift),
+                            a->y_zero);
     int32_t q = kg_clamp_s32(v, -128, 127);
     kg_bits_put(&mask, q == v);
     y[o] = (int8_t)q;

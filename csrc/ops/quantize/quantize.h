@@ -6,9 +6,9 @@
 
 /* y = clamp(round(x / scale) + zero), halves away from zero. NaN gives -128. */
 typedef struct kg_quantize_args {
-  kg_ref x;    /* float32 [count] */
-  kg_ref y;    /* int8 [count] */
-  kg_ref mask; /* bits [count], 1 where the value before clamping is an int8; or none */
+  kg_ref x;       /* float32 [count] */
+  kg_ref y;       /* int8 [count] */
+  kg_ref mask;    /* bits [count], 1 where the value before clamping is an int8; or none */
   uint32_t scale; /* bits of a positive normal float32 */
   int32_t zero;
   int32_t count;

@@ -1,7 +1,9 @@
 #include "softmax.h"
 
 /* a * 2^shift, saturated to int32. */
-static int32_t saturating_shl(int32_t a, int32_t shift) { return kg_sat_s32((int64_t)a * ((int64_t)1 << shift)); }
+static int32_t saturating_shl(int32_t a, int32_t shift) {
+  return kg_sat_s32((int64_t)a * ((int64_t)1 << shift));
+}
 
 /* 1 / (1 + a) for a in [0, 1), both Q0.31: Newton's iteration on half the denominator, in Q2.29
  * (gemmlowp one_over_one_plus_x_for_x_in_0_1). */
@@ -21,7 +23,7 @@ static void softmax_row(const int8_t *x, int8_t *y, const int32_t *table, int32_
   for (int32_t c = 0; c < depth; ++c) max = x[c] > max ? x[c] : max;
   for (int32_t c = 0; c < depth; ++c) sum += kg_rounding_shr(table[max - x[c]], 12);
   if (sum < 1) sum = 1; /* a table that is none must do no harm */
-  int32_t zeros = 0; /* leading zeros of the sum, at least 1 */
+  int32_t zeros = 0;    /* leading zeros of the sum, at least 1 */
   while (((uint32_t)sum << zeros) < 0x80000000u) ++zeros;
   const int32_t scale = one_over_one_plus((int32_t)(((uint32_t)sum << zeros) - 0x80000000u));
   const int32_t shift = 12 - zeros + 31 - 8;
