@@ -44,8 +44,26 @@ Session::Session(const std::string &file) : file_(file.size()) {
   }
 }
 
+void Session::require_idle() const {
+  if (!running_) return;
+  PyErr_SetString(py::module_::import("kilograd.errors").attr("PlanError").ptr(),
+                  "another thread is running this simulator: use one simulator a thread");
+  throw py::error_already_set();
+}
+
+void Session::reset() {
+  require_idle();
+  kg_session_reset(&session_);
+}
+
+void Session::clear_cache() {
+  require_idle();
+  cache_.clear();
+}
+
 kg_tensor Session::find(const std::string &name) const {
   kg_tensor t;
+  require_idle();
   if (kg_plan_find_tensor(&plan_, name.c_str(), &t) != KG_OK) throw py::key_error("the plan has no tensor '" + name + "'");
   return t;
 }
@@ -66,16 +84,21 @@ void Session::write(const std::string &name, const std::string &content) {
 void Session::run(const std::string &entry) {
   uint32_t index;
   require(kg_plan_find_entry(&plan_, entry.c_str(), &index), ("entry point '" + entry + "'").c_str());
+  require_idle();
+  running_ = true;
+  Running running(running_);
   py::gil_scoped_release release;
   kg_run(&session_, index);
 }
 
 py::bytes Session::memory(bool state) const {
+  require_idle();
   const Memory &m = state ? state_ : arena_;
   return py::bytes(reinterpret_cast<const char *>(m.data()), m.size());
 }
 
 void Session::restore(bool state, const std::string &content) {
+  require_idle();
   Memory &m = state ? state_ : arena_;
   if (content.size() != m.size()) throw std::invalid_argument("a snapshot of this plan has " + std::to_string(m.size()) + " bytes");
   std::memcpy(m.data(), content.data(), m.size());
@@ -146,7 +169,10 @@ template <typename Body> void Session::loop(const Order &order, py::ssize_t ever
   if (every < 1) every = 1;
   for (py::ssize_t first = 0; first < n; first += every) {
     const py::ssize_t end = std::min(n, first + every);
+    require_idle();
+    running_ = true;
     {
+      Running running(running_);
       py::gil_scoped_release release;
       for (py::ssize_t i = first; i < end; ++i) body(i, at[i]);
     }

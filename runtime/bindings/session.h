@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -40,10 +41,10 @@ class Session {
   py::bytes read(const std::string &name) const;
   void write(const std::string &name, const std::string &content);
   void run(const std::string &entry);
-  void reset() { kg_session_reset(&session_); }
+  void reset();
   py::bytes memory(bool state) const;
   void restore(bool state, const std::string &content);
-  void clear_cache() { cache_.clear(); }
+  void clear_cache();
   size_t cached() const { return cache_.size(); }
   size_t cache_limit() const { return cache_limit_; }
   void set_cache_limit(size_t bytes) { cache_limit_ = bytes; }
@@ -55,12 +56,24 @@ class Session {
     size_t operator()(const Key &k) const { return static_cast<size_t>(k[0] ^ k[1]); }
   };
 
+  // Held while kernels run without the GIL: no other thread may touch the memory then.
+  class Running {
+   public:
+    explicit Running(std::atomic<bool> &flag) : flag_(flag) {}
+    ~Running() { flag_ = false; }
+
+   private:
+    std::atomic<bool> &flag_;
+  };
+
+  void require_idle() const;
   kg_tensor find(const std::string &name) const;
   void run_entry(uint32_t entry, const uint8_t *x, bool cached);
   void run_after_frozen(uint32_t entry);
   void check_samples(const Bytes2 &x, const Order &order) const;
   template <typename Body> void loop(const Order &order, py::ssize_t every, const py::object &progress, Body body);
 
+  std::atomic<bool> running_{false};
   Memory file_, state_, arena_;
   kg_plan plan_{};
   kg_session session_{};

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -181,6 +183,36 @@ def test_progress_and_interruption() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         simulator.train(x, y, order=np.arange(150) % 10, progress=stop)
+
+
+def test_one_simulator_serves_one_thread_at_a_time() -> None:
+    simulator = kg.Simulator(plan_graph(net("full")))
+    x, y = samples(10)
+    found: list[str] = []
+
+    def watch() -> None:
+        for _ in range(2000):
+            try:
+                simulator.read("x")
+            except PlanError as e:
+                found.append(str(e))
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    while thread.is_alive():
+        simulator.train(x, y, order=np.arange(640) % 10)
+    assert not found or "one simulator a thread" in found[0]
+
+
+def test_simulators_run_side_by_side() -> None:
+    plan = plan_graph(net("full"))
+    x, y = samples(10)
+    order = np.arange(400) % 10
+    alone = kg.Simulator(plan).train(x, y, order)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: kg.Simulator(plan).train(x, y, order), range(2)))
+    assert np.array_equal(both[0], alone) and np.array_equal(both[1], alone)
 
 
 def bad(x: Any = None, y: Any = None) -> tuple[Any, Any]:

@@ -72,10 +72,13 @@ def _exponents(graph: Graph, names: list[str]) -> list[str]:
 
 
 def accesses(graph: Graph, node: Node) -> tuple[set[str], set[str]]:
-    """Tensors that a node reads and those that it writes, exponents of error tensors included."""
-    reads = [*node.reads(), *node.mutates]
-    writes = [*node.writes(), *node.mutates]
-    return {*reads, *_exponents(graph, reads)}, {*writes, *_exponents(graph, writes)}
+    """Tensors that a node reads and those that it writes, exponents of error tensors included.
+
+    An exponent that a result shares with an operand is passed on, not written.
+    """
+    reads = {*node.reads(), *node.mutates, *_exponents(graph, [*node.reads(), *node.mutates])}
+    writes = {*node.writes(), *node.mutates}
+    return reads, writes | ({*_exponents(graph, node.writes())} - reads)
 
 
 def dependencies(graph: Graph, nodes: list[Node], owner: dict[str, str]) -> list[frozenset[int]]:
