@@ -2,9 +2,9 @@
 
     pip install torch scikit-learn && pip install . && python scripts/train_demo_backbone.py
 
-Data: scikit-learn's digits (8x8, upright), the first of the three parts that kilograd.cli.digits makes; the demo learns and tests on
-the other two. Training is float32 in PyTorch; batch normalisation is folded, weights become int8 per channel, activations int8 with the range seen on
-the training images.
+Data: scikit-learn's digits (8x8, upright), the first of the three parts that kilograd.cli.digits makes; the demo uses the other
+two. Training is float32 in PyTorch; batch normalisation is folded, weights become int8 per channel, activations int8 with the range of the
+training images.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, Array]:
             raise DataError(f"'{file}' is a single array; data files are .npz with x_train, y_train, x_test, y_test (or x, y, is_test)")
         with content:
             return {name: content[name] for name in content.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise DataError(f"'{file}' is not a readable .npz file of plain arrays ({error})") from error
 
 

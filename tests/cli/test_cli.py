@@ -109,6 +109,7 @@ def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, "inspect", require(KWS))
     assert found.keys() >= {"ops", "params", "macs", "inputs", "outputs", "unsupported"}
     assert found["unsupported"] == [] and found["inputs"][0]["shape"] == [1, 49, 10, 1]
+    assert len(found["layers"]) == 10 and found["layers"][0]["op"] == "conv2d"
     code, out, _ = call(capsys, "inspect", require(KWS))
     assert code == 0 and "DEPTHWISE_CONV_2D" in out
 

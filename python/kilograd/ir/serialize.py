@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
         graph.nodes = [_node(item, graph) for item in structure["nodes"]]
     except ModelError:
         raise
-    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise ModelError(f"'{path}' is not a graph file of kilograd ({type(error).__name__}: {error})") from error
     for name in (*graph.inputs, *graph.outputs):
         if name not in graph.tensors:
