@@ -49,8 +49,8 @@ def test_forward(
     b = Bench(seed)
     x1 = b.int8("x1", shapes[1], extreme, quant=activation_quant(s1, z1))
     x2 = b.int8("x2", shapes[2], extreme, kind=Kind.CONST if seed % 2 else Kind.ARENA, quant=activation_quant(s2, z2))
-    # LiteRT wants the sum's multiplier below one
-    y = b.output("y", shapes[0], max(sy, 2**-18 * max(s1, s2)) if op == "add" else sy)
+    # the sum's multiplier must lie below one, the product's below 2^14
+    y = b.output("y", shapes[0], max(sy, 2**-18 * max(s1, s2)) if op == "add" else max(sy, 2**-13 * s1 * s2))
     outputs = [y, b.mask("m", shapes[0])] if seed % 3 else [y]
     assert_same(b.graph, b.node(op, [x1, x2], outputs, {"activation": activation}), b.values)
 

@@ -35,7 +35,8 @@ def weights(b: Bench, out: int, size: int, live: int, w_zero: int, per_channel: 
 
 @settings(max_examples=80, deadline=None)
 @given(
-    rows, features, st.integers(1, 9), st.integers(0, 40), zeros, st.sampled_from([0, 17, -128]), st.sampled_from(["none", "relu", "relu6"]),
+    rows, features, st.integers(1, 9), st.integers(0, 40), zeros, st.sampled_from([0, 17, -128]),
+    st.sampled_from(["none", "relu", "relu6"]),
     st.booleans(), st.booleans(), st.integers(0, 99),
 )  # fmt: skip
 def test_forward(

@@ -60,8 +60,8 @@ int32_t kg_conv2d_grad_input_check(const kg_conv2d_grad_input_args *a, kg_check 
   kg_check_range(c, a->fold_exponent, -100, 100);
   kg_check_range(c, a->fold_shift, 6, 20);
   if (!c->ok) return 0;
-  /* |folded| <= 127 * 2^(14 - fold_shift) + 1; the sum of out_c * k_h * k_w products with |w - w_zero| <= 255 fits an int32 */
-  int64_t folded = ((127 << 14) >> a->fold_shift) + 1;
+  /* |folded| <= 128 * 2^(14 - fold_shift) + 1; the sum of out_c * k_h * k_w products with |w - w_zero| <= 255 fits an int32 */
+  int64_t folded = ((128 << 14) >> a->fold_shift) + 1;
   kg_check_range(c, mul3(c, s->out_c, s->k_h, s->k_w) * folded * (a->w_zero ? 255 : 128), 0, INT32_MAX);
   kg_check_read(c, a->gy, mul3(c, s->out_h, s->out_w, s->out_c), 1);
   kg_check_read(c, a->gy_exponent, (int64_t)sizeof(kg_exponent), 4);

@@ -16,7 +16,7 @@ static int32_t output_position(int32_t i, int32_t k, int32_t pad, int32_t dilati
 }
 
 /* acc[j] += folded(g[j * step]) * (w[j * step] - w_zero) for n channels. Factors and folded errors fit an int16 (at most 2^14, and
- * 127 * 2^8 + 1), which keeps the multiplications narrow. */
+ * -2^15 for gy = -128 at the smallest shift), which keeps the multiplications narrow. */
 static void add_tap(const kg_depthwise_conv2d_grad_input_args *a, int32_t *restrict acc, const int8_t *g, const int32_t *fold,
                     const int8_t *w, int32_t n, int32_t step) {
   const int32_t half = (int32_t)1 << (a->fold_shift - 1), shift = a->fold_shift;

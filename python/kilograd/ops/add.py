@@ -38,6 +38,7 @@ class Add(Operator):
     name = "add"
     tflite = ("ADD",)
     kernels = ("add_ref_s8",)
+    whole_input = "its first operand is repeated"
     clamps = True
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
@@ -92,5 +93,5 @@ class Add(Operator):
     def inplace(self, graph: Graph, node: Node) -> list[tuple[int, int]]:
         return broadcast.inplace(graph, node)
 
-    def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int]:
+    def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
         return broadcast.rows(graph, node, first, last)

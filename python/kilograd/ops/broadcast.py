@@ -60,9 +60,9 @@ def inplace(graph: Graph, node: Node) -> list[tuple[int, int]]:
     return [(0, i) for i in (0, 1) if prod(graph[node.inputs[i]].shape) == prod(y.shape)]
 
 
-def rows(graph: Graph, node: Node, first: int, last: int) -> tuple[int, int]:
-    """Row by row."""
-    return first, last
+def rows(graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
+    """Row by row where the first operand is not repeated."""
+    return (first, last) if graph[node.inputs[0]].shape == graph[node.outputs[0]].shape else None
 
 
 def require_whole(graph: Graph, node: Node, tensor: str) -> None:

@@ -214,6 +214,7 @@ class Conv2DGradInput(Operator):
     internal = True
     no_gradient = "it is itself part of a backward pass"
     kernels = ("conv2d_grad_input_ref_s8",)
+    whole_input = "backward passes run on whole tensors"
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         return [TensorType(graph[node.outputs[0]].shape, DType.INT8)]
@@ -292,6 +293,7 @@ class Conv2DGradWeights(Operator):
     internal = True
     no_gradient = "it is itself part of a backward pass"
     kernels = ("conv2d_grad_weights_ref_s8",)
+    whole_input = "it sums over all pixels"
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         return []

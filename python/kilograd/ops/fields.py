@@ -63,7 +63,7 @@ def fold_scales(scales: Array, fan: int, weight_limit: int = 128) -> tuple[Array
     exponent = 14 - int(np.ceil(np.log2(scales.max())))
     fold = np.minimum(np.rint(np.ldexp(scales, exponent)), 1 << 14).astype(np.int32)
     shift = 7
-    while fan * (((127 << 14) >> shift) + 1) * weight_limit > 2**31 - 1:
+    while fan * (((128 << 14) >> shift) + 1) * weight_limit > 2**31 - 1:
         shift += 1
     return fold, exponent, shift
 

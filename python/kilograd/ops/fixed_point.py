@@ -182,7 +182,8 @@ def write_error(acc: Array, acc_exponent: int, exponent: Array, train: Array, te
         q = (flat + (r >> (16 - shift) if shift <= 16 else r << (shift - 16))) >> shift
     peak = int(np.abs(flat).max(initial=0))
     exponent_end(ex, peak, shift)
-    return np.clip(q, -127, 127).astype(np.int8).reshape(np.shape(acc))
+    clipped: npt.NDArray[np.int8] = np.clip(q, -127, 127).astype(np.int8).reshape(np.shape(acc))
+    return clipped
 
 
 def exponent_end(ex: Array, peak: int, shift: int) -> None:

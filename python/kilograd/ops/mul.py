@@ -32,6 +32,7 @@ class Mul(Operator):
     name = "mul"
     tflite = ("MUL",)
     kernels = ("mul_ref_s8",)
+    whole_input = "its first operand is repeated"
     clamps = True
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
@@ -85,7 +86,7 @@ class Mul(Operator):
     def macs(self, graph: Graph, node: Node) -> int:
         return prod(graph[node.outputs[0]].shape)
 
-    def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int]:
+    def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
         return broadcast.rows(graph, node, first, last)
 
 
@@ -97,6 +98,7 @@ class MulGrad(Operator):
     internal = True
     no_gradient = "it is itself part of a backward pass"
     kernels = ("mul_grad_ref_s8",)
+    whole_input = "shapes differ in leading axes of size one"
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         return [TensorType(graph[node.outputs[0]].shape, DType.INT8)]
@@ -137,5 +139,5 @@ class MulGrad(Operator):
     def macs(self, graph: Graph, node: Node) -> int:
         return prod(graph[node.outputs[0]].shape)
 
-    def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int]:
+    def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
         return broadcast.rows(graph, node, first, last)
