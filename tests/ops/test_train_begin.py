@@ -30,10 +30,14 @@ def rate(points: list[tuple[int, float]], step: int) -> float:
     return float(np.ldexp(mantissa, int(train["lr_exponent"][0])))
 
 
-@pytest.mark.parametrize("value", [0.0, 1e-6, 0.003, 0.01, 0.5, 1.0, 3.7])
+@pytest.mark.parametrize("value", [0.0, 1e-22, 1e-6, 0.003, 0.01, 0.5, 1.0, 3.7])
 def test_constant(value: float) -> None:
     for step in (1, 2, 1000, 2**31 + 5):
         assert rate(learning_rate_points(TrainConfig(learning_rate=value)), step) == pytest.approx(value, rel=2**-14)
+
+
+def test_tiny_rates_vanish() -> None:
+    assert rate([(1, 1e-300)], 1) == 0.0
 
 
 def test_linear_with_warm_up() -> None:

@@ -19,12 +19,14 @@ from kilograd.ops.fixed_point import train_view
 #: break points that a schedule may have
 MAX_POINTS = 1024
 VALUE_BITS = 30
+#: of a schedule's values; rates below 2^-100 are as good as 0
+MIN_EXPONENT = -100
 
 
 def schedule_table(points: Sequence[tuple[int, float]]) -> tuple[Array, int]:
     """Points as (int32 [points, 2] of step and value, exponent): learning rate = value * 2^exponent, largest value in (2^29, 2^30]."""
     peak = max(rate for _, rate in points)
-    exponent = (int(np.ceil(np.log2(peak))) if peak > 0 else 0) - VALUE_BITS
+    exponent = max((int(np.ceil(np.log2(peak))) if peak > 0 else 0) - VALUE_BITS, MIN_EXPONENT)
     values = [min(round(float(np.ldexp(rate, -exponent))), 1 << VALUE_BITS) for _, rate in points]
     return np.array([[step, v] for (step, _), v in zip(points, values, strict=True)], np.int32), exponent
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -170,8 +169,3 @@ def apply_nodes(graph: Graph, learned: Learned, rounding: int) -> list[Node]:
         node_name = f"{layer}/apply_{'weights' if weights else 'bias'}"
         nodes.append(Node("sgd_apply", [name, fraction, pending, fields.TRAIN], [], attrs, node_name, Phase.APPLY, mutates))
     return nodes
-
-
-def sizes(graph: Graph, learned: Learned) -> Mapping[str, int]:
-    """Bytes of each learned parameter."""
-    return {name: graph[name].nbytes for name in learned.layer}
