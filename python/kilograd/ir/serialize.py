@@ -16,6 +16,8 @@ from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Phase, QuantParam
 
 FORMAT = "kilograd graph 1"
 _STRUCTURE = "graph"
+#: what NumPy, zipfile and json raise on damaged files
+_DAMAGE = (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 def save_graph(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -71,7 +73,7 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
         graph.nodes = [_node(item, graph) for item in structure["nodes"]]
     except ModelError:
         raise
-    except (ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise ModelError(f"'{path}' is not a graph file of kilograd ({type(error).__name__}: {error})") from error
     for name in (*graph.inputs, *graph.outputs):
         if name not in graph.tensors:
