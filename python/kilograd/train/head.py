@@ -15,8 +15,16 @@ TAIL = ("reshape", "softmax", "dequantize", "logistic")
 CROSS_ENTROPY_CUTS = ("softmax", "dequantize", "logistic")
 MEAN_SQUARED_ERROR_CUTS = ("dequantize",)
 
-WEIGHT_SCALE = 2.0**-7
 LOGIT_SCALE = 1 / 8
+
+
+def weight_scale(input_scale: float) -> float:
+    """Weight scale of a fresh head: the power of two with which one step of a weight at one step of the input moves the logit by
+    2^-9 to 2^-8 of its own step.
+
+    Coarser weights lose accuracy to the noise of stochastic rounding, finer ones saturate (docs/numerics.md, "The head").
+    """
+    return float(2.0 ** np.floor(np.log2(LOGIT_SCALE * 2.0**-8 / input_scale)))
 
 
 def cut_tail(graph: Graph, loss: str) -> Graph:
@@ -58,7 +66,7 @@ def find_head(graph: Graph) -> Node:
 
 
 def replace_head(graph: Graph, classes: int) -> Graph:
-    """A copy whose last layer has `classes` outputs: weights and biases zero, weight scale 2^-7, logit scale 1/8. What follows but
+    """A copy whose last layer has `classes` outputs: weights and biases zero, logit scale 1/8. What follows but
     reshapes is dropped, so the output is the int8 logits."""
     if not 1 <= classes <= 65536:
         raise SchemeError(f"a head of {classes} classes is not possible; give 1 to 65536")
@@ -70,8 +78,9 @@ def replace_head(graph: Graph, classes: int) -> Graph:
         raise SchemeError(f"the head '{head.name}' gives a class map of {list(out[head.outputs[0]].shape)}, not one vector of logits")
     shape = (classes, *w.shape[1:])
     weight, bias = out.fresh(f"{head.name}.head.weight"), out.fresh(f"{head.name}.head.bias")
-    out.add(Tensor(weight, shape, DType.INT8, Kind.CONST, QuantParams.per_tensor(WEIGHT_SCALE), np.zeros(shape, np.int8)))
-    bias_quant = QuantParams.per_tensor(x.q.s * WEIGHT_SCALE)
+    scale = weight_scale(x.q.s)
+    out.add(Tensor(weight, shape, DType.INT8, Kind.CONST, QuantParams.per_tensor(scale), np.zeros(shape, np.int8)))
+    bias_quant = QuantParams.per_tensor(x.q.s * scale)
     out.add(Tensor(bias, (classes,), DType.INT32, Kind.CONST, bias_quant, np.zeros(classes, np.int32)))
     head.inputs = [x.name, weight, bias]
     head.attrs["activation"] = "none"
