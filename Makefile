@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc runtime python -name '*.[ch]' -o -name '*.cpp' -o -name '*.def' -o -name '*.py' -o -name '*.npz' 2>/dev/null)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint format bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ lint: $(VENV)/dev.stamp
 	@if command -v clang-format >/dev/null; then \
 	  find csrc runtime -name '*.[ch]' | xargs clang-format --dry-run --Werror; \
 	else echo 'lint: clang-format is not installed, C formatting not checked'; fi
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix python tests benchmarks scripts
+	find csrc runtime -name '*.[ch]' | xargs clang-format -i
 
 # benchmarks compare with PyTorch
 $(VENV)/bench.stamp: $(VENV)/dev.stamp
