@@ -4,8 +4,9 @@
     python -m benchmarks.learning --report        # table and verdict from the CSV alone
 
 Two int8 ImageNet backbones (shared data) are fine-tuned at batch 1 with the ancestor's 49 KB update schemes, one recipe for all methods:
-`head` (our integers, last layer only), `fp32` (PyTorch, dequantized network, same tensors), `w8` and `w8f8` (our integers). Accuracy is that
-of the last step on the test set. The gate: the mean of w8 over the six (backbone, task) pairs is within 1 point of fp32 and no pair more than 2 below.
+`head` (our integers, last layer only), `fp32` (PyTorch, dequantized network, same tensors), `w8` and `w8f8` (our integers). Accuracy is
+that of the last step on the test set. The gate: the mean of w8 over the six (backbone, task) pairs is within 1 point of fp32 and no pair
+more than 2 below.
 """
 
 from __future__ import annotations
