@@ -22,19 +22,21 @@ static py::dict kernels() {
 }
 
 // Check and run one kernel on the given segments, changed in place.
-static void call(const std::string &name, const std::string &args, const Bytes &constant, const Bytes &state, const Bytes &arena) {
+static void call(const std::string &name, const std::string &args, const Bytes &constant, const Bytes &state,
+                 const Bytes &arena) {
   KernelInfo k;
   uint32_t index = 0;
   while (kgpy_kernel(index, &k.name, &k.id, &k.args_bytes) && name != k.name) ++index;
-  if (!kgpy_kernel(index, &k.name, &k.id, &k.args_bytes)) throw std::runtime_error("this build has no kernel '" + name + "'");
+  if (!kgpy_kernel(index, &k.name, &k.id, &k.args_bytes))
+    throw std::runtime_error("this build has no kernel '" + name + "'");
   if (args.size() != k.args_bytes)
-    throw std::runtime_error("kernel '" + name + "' takes " + std::to_string(k.args_bytes) + " bytes of arguments, given are " +
-                             std::to_string(args.size()));
+    throw std::runtime_error("kernel '" + name + "' takes " + std::to_string(k.args_bytes) +
+                             " bytes of arguments, given are " + std::to_string(args.size()));
   std::vector<uint32_t> words(args.size() / 4 + 1);
   std::memcpy(words.data(), args.data(), args.size());
-  kgpy_segments segments = {aligned(constant, "constant", false),        aligned(state, "state", true),
-                            aligned(arena, "arena", true),               static_cast<uint32_t>(constant.size()),
-                            static_cast<uint32_t>(state.size()), static_cast<uint32_t>(arena.size())};
+  kgpy_segments segments = {aligned(constant, "constant", false), aligned(state, "state", true),
+                            aligned(arena, "arena", true),        static_cast<uint32_t>(constant.size()),
+                            static_cast<uint32_t>(state.size()),  static_cast<uint32_t>(arena.size())};
   int32_t ok;
   {
     py::gil_scoped_release release;
@@ -43,7 +45,7 @@ static void call(const std::string &name, const std::string &args, const Bytes &
   if (!ok) throw std::runtime_error("the arguments of kernel '" + name + "' do not pass its check");
 }
 
-}  // namespace kgpy
+} // namespace kgpy
 
 PYBIND11_MODULE(_core, m) {
   using namespace pybind11::literals;

@@ -15,23 +15,24 @@ namespace kgpy {
 using Bytes2 = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;
 using Order = py::array_t<int64_t, py::array::c_style | py::array::forcecast>;
 
-// Bytes that start at a multiple of KG_ALIGNMENT. Moving keeps the place (the vector's buffer moves along); copying would not.
+// Bytes that start at a multiple of KG_ALIGNMENT. Moving keeps the place (the vector's buffer moves along);
+// copying would not.
 class Memory {
- public:
+public:
   explicit Memory(size_t bytes = 0);
   Memory(Memory &&) = default;
   Memory &operator=(Memory &&) = default;
   uint8_t *data() const { return start_; }
   size_t size() const { return bytes_; }
 
- private:
+private:
   std::vector<uint8_t> storage_;
   uint8_t *start_;
   size_t bytes_;
 };
 
 class Session {
- public:
+public:
   using Key = std::array<uint64_t, 2>;
 
   explicit Session(const std::string &file);
@@ -48,21 +49,23 @@ class Session {
   size_t cached() const { return cache_.size(); }
   size_t cache_limit() const { return cache_limit_; }
   void set_cache_limit(size_t bytes) { cache_limit_ = bytes; }
-  py::tuple train(const Bytes2 &x, const Bytes2 &y, const Order &order, bool cached, py::ssize_t every, const py::object &progress);
-  py::array_t<uint8_t> infer(const Bytes2 &x, const Order &order, bool cached, py::ssize_t every, const py::object &progress);
+  py::tuple train(const Bytes2 &x, const Bytes2 &y, const Order &order, bool cached, py::ssize_t every,
+                  const py::object &progress);
+  py::array_t<uint8_t> infer(const Bytes2 &x, const Order &order, bool cached, py::ssize_t every,
+                             const py::object &progress);
 
- private:
+private:
   struct KeyHash {
     size_t operator()(const Key &k) const { return static_cast<size_t>(k[0] ^ k[1]); }
   };
 
   // Held while kernels run without the GIL: no other thread may touch the memory then.
   class Running {
-   public:
+  public:
     explicit Running(std::atomic<bool> &flag) : flag_(flag) {}
     ~Running() { flag_ = false; }
 
-   private:
+  private:
     std::atomic<bool> &flag_;
   };
 
@@ -71,7 +74,8 @@ class Session {
   void run_entry(uint32_t entry, const uint8_t *x, bool cached);
   void run_after_frozen(uint32_t entry);
   void check_samples(const Bytes2 &x, const Order &order) const;
-  template <typename Body> void loop(const Order &order, py::ssize_t every, const py::object &progress, Body body);
+  template <typename Body>
+  void loop(const Order &order, py::ssize_t every, const py::object &progress, Body body);
 
   std::atomic<bool> running_{false};
   Memory file_, state_, arena_;
@@ -88,4 +92,4 @@ class Session {
 
 void bind_session(py::module_ &m);
 
-}  // namespace kgpy
+} // namespace kgpy

@@ -5,7 +5,14 @@
 #include "kilograd/kilograd.h"
 
 enum { KG_HEADER_BYTES = 28, KG_SECTION_BYTES = 16, KG_CRC_FROM = 16 };
-enum { KG_HEADER_VERSION = 4, KG_HEADER_SIZE = 8, KG_HEADER_CRC = 12, KG_HEADER_SECTIONS = 16, KG_HEADER_ARENA = 20, KG_HEADER_NAME = 24 };
+enum {
+  KG_HEADER_VERSION = 4,
+  KG_HEADER_SIZE = 8,
+  KG_HEADER_CRC = 12,
+  KG_HEADER_SECTIONS = 16,
+  KG_HEADER_ARENA = 20,
+  KG_HEADER_NAME = 24
+};
 
 /* Sections in the order of the file; kind is the position + 1. */
 enum {
@@ -57,7 +64,8 @@ enum { KG_ROLE_INPUT = 1, KG_ROLE_OUTPUT, KG_ROLE_LABEL, KG_ROLE_BOUNDARY };
 _Static_assert(sizeof(kg_tensor_record) == 68, "tensor records have 17 words");
 
 /* Records of a section: aligned to 4 in the file, and the file to KG_ALIGNMENT in memory. */
-#define KG_RECORDS(plan, section_index, type) ((const type *)(const void *)(plan)->section[section_index].data)
+#define KG_RECORDS(plan, section_index, type)                                                                \
+  ((const type *)(const void *)(plan)->section[section_index].data)
 
 /* A name; verified to be NUL-terminated inside its section. */
 static inline const char *kg_plan_text(const kg_plan *plan, uint32_t offset) {

@@ -1,4 +1,5 @@
-/* The kernels as a table, for the interpreter of plan files. Emitted C calls them directly and needs none of this. */
+/* The kernels as a table, for the interpreter of plan files. Emitted C calls them directly and needs none of
+ * this. */
 #ifndef KG_SESSION_KERNEL_TABLE_H
 #define KG_SESSION_KERNEL_TABLE_H
 

@@ -2,10 +2,11 @@
  *
  *   run_plan FILE            run every entry point a few times, print a checksum of the memory
  *   run_plan FILE truncate   open every prefix of the file
- *   run_plan FILE flip STEP  change every STEP-th byte in several ways, set the checksum right, open, and run what is accepted
- *   run_plan FILE word STEP  the same with every STEP-th word set to extreme values
+ *   run_plan FILE flip STEP  change every STEP-th byte in several ways, set the checksum right, open, and run
+ * what is accepted run_plan FILE word STEP  the same with every STEP-th word set to extreme values
  *
- * Built with sanitizers, an access outside the memory ends it. State and arena are allocated exactly, so that one byte beyond is found. */
+ * Built with sanitizers, an access outside the memory ends it. State and arena are allocated exactly, so that
+ * one byte beyond is found. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -18,6 +18,7 @@ from kilograd.plan.compile import plan_graph
 from kilograd.plan.plan import Plan
 from kilograd.train.autodiff import training_graph
 from kilograd.train.scheme import parse_scheme
+from tests.shared_data import require
 from tests.train.nets import small_net
 
 CONFIGS: list[dict[str, Any]] = [
@@ -279,3 +280,26 @@ def test_from_a_file(tmp_path: Any) -> None:
     x, y = samples(5)
     assert np.array_equal(a.train(x, y), b.train(x, y)) and a.state() == b.state()
     assert isinstance(a.plan, Plan)
+
+
+REAL = [("kws_ref_model", "full", "cross_entropy"), ("ad01_int8", "last:3", "mean_squared_error")]
+
+
+@pytest.mark.parametrize(("model", "train", "loss"), REAL)
+def test_a_real_model_learns_as_in_numpy(model: str, train: str, loss: Any) -> None:
+    pytest.importorskip("tflite", reason="reading .tflite needs the extra 'tflite'")
+    from kilograd.frontends.simplify import simplify
+
+    graph = simplify(kg.load(require(f"models/mlperf_tiny/{model}.tflite")))
+    graph = training_graph(graph, parse_scheme(train, graph), kg.TrainConfig(loss=loss, exponent_start=-14))
+    simulator, packed, state = kg.Simulator(plan_graph(graph, "disjoint")), kg.Simulator(plan_graph(graph)), initial_state(graph)
+    rng = np.random.default_rng(0)
+    label = simulator.plan.tensors[simulator.plan.label]
+    for i in range(2):
+        x = rng.integers(-128, 128, simulator.input.shape).astype(np.int8)
+        y = np.array([i], np.int32) if label.shape == (1,) else rng.integers(-128, 128, label.shape).astype(np.int8)
+        guarded(graph, {simulator.plan.inputs[0]: x, label.name: y}, state)
+        simulator.train_step(x, y)
+        packed.train_step(x, y)
+        compare(graph, simulator, state, (Kind.STATE, Kind.ARENA), i)
+    assert packed.state() == simulator.state() != simulator.plan.state

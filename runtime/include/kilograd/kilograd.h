@@ -1,6 +1,7 @@
 /* kilograd: run and train quantized neural networks in memory that you own.
  *
- * A plan file (.kgp) holds everything: constants, initial state, and lists of kernel calls with every address worked out. Three steps:
+ * A plan file (.kgp) holds everything: constants, initial state, and lists of kernel calls with every address
+ * worked out. Three steps:
  *
  *     alignas(16) static uint8_t state[STATE_BYTES], arena[ARENA_BYTES];
  *     kg_plan plan;
@@ -11,13 +12,15 @@
  *     kg_tensor x;
  *     kg_plan_input(&plan, 0, &x);
  *     memcpy(kg_tensor_data(&session, &x), image, x.bytes);           fill the input
- *     kg_run(&session, infer);                                        infer: from kg_plan_find_entry(&plan, "infer", &infer)
+ *     kg_run(&session, infer);                                        infer: from kg_plan_find_entry(&plan,
+ * "infer", &infer)
  *
- * Rules that hold for every function here: no heap, no global variables, no input or output. Everything that can fail gives a kg_status.
- * Any number of plans and sessions may exist; one session belongs to one thread at a time, and sessions can share a plan.
+ * Rules that hold for every function here: no heap, no global variables, no input or output. Everything that
+ * can fail gives a kg_status. Any number of plans and sessions may exist; one session belongs to one thread
+ * at a time, and sessions can share a plan.
  *
- * What a file can do: kg_plan_open checks every offset, size, count and argument, so that running a plan that it accepted reads and
- * writes nothing outside the file, the state and the arena, whatever the file says. */
+ * What a file can do: kg_plan_open checks every offset, size, count and argument, so that running a plan that
+ * it accepted reads and writes nothing outside the file, the state and the arena, whatever the file says. */
 #ifndef KILOGRAD_H
 #define KILOGRAD_H
 
@@ -37,25 +40,27 @@ extern "C" {
 
 typedef enum kg_status {
   KG_OK = 0,
-  KG_NOT_A_PLAN,        /* the bytes do not begin as a plan file does */
-  KG_WRONG_VERSION,     /* a plan file of another version */
-  KG_TRUNCATED,         /* the size is not the one that the file states */
-  KG_BAD_CHECKSUM,      /* the file is damaged */
-  KG_BAD_LAYOUT,        /* a section, record or name lies outside the file, or sections overlap */
-  KG_BAD_TENSOR,        /* a tensor lies outside its segment, or its type and shape are not consistent */
-  KG_UNKNOWN_KERNEL,    /* a call needs a kernel that this build does not have */
-  KG_BAD_CALL,          /* the arguments of a call could reach outside the memory */
-  KG_BAD_PROGRAM,       /* a region or an entry point names calls, regions or a guard that do not exist */
-  KG_MISALIGNED,        /* memory is not aligned to KG_ALIGNMENT */
-  KG_TOO_SMALL,         /* memory is smaller than the plan needs */
-  KG_NOT_FOUND,         /* no tensor or entry point of that name or index */
-  KG_BAD_ARGUMENT       /* a null pointer */
+  KG_NOT_A_PLAN,     /* the bytes do not begin as a plan file does */
+  KG_WRONG_VERSION,  /* a plan file of another version */
+  KG_TRUNCATED,      /* the size is not the one that the file states */
+  KG_BAD_CHECKSUM,   /* the file is damaged */
+  KG_BAD_LAYOUT,     /* a section, record or name lies outside the file, or sections overlap */
+  KG_BAD_TENSOR,     /* a tensor lies outside its segment, or its type and shape are not consistent */
+  KG_UNKNOWN_KERNEL, /* a call needs a kernel that this build does not have */
+  KG_BAD_CALL,       /* the arguments of a call could reach outside the memory */
+  KG_BAD_PROGRAM,    /* a region or an entry point names calls, regions or a guard that do not exist */
+  KG_MISALIGNED,     /* memory is not aligned to KG_ALIGNMENT */
+  KG_TOO_SMALL,      /* memory is smaller than the plan needs */
+  KG_NOT_FOUND,      /* no tensor or entry point of that name or index */
+  KG_BAD_ARGUMENT    /* a null pointer */
 } kg_status;
 
 /* The status in words. */
 const char *kg_status_text(kg_status status);
 
-/* ---- plans ---------------------------------------------------------------------------------------------------------------- */
+/* ---- plans
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 /* A table inside the file. */
 typedef struct kg_section {
@@ -88,7 +93,8 @@ typedef enum kg_kind { KG_CONST = 1, KG_STATE = 2, KG_ARENA = 3 } kg_kind;
 typedef struct kg_tensor {
   const char *name;
   kg_dtype dtype;
-  kg_kind kind; /* constants are read-only; arena tensors hold their value only until a later call reuses the place */
+  kg_kind kind; /* constants are read-only; arena tensors hold their value only until a later call reuses the
+                   place */
   uint32_t rank;
   int32_t dims[KG_MAX_RANK];
   uint32_t bytes;
@@ -113,7 +119,9 @@ kg_status kg_plan_boundary(const kg_plan *plan, uint32_t index, kg_tensor *tenso
 /* Entry points: "infer", and "train_step" when the plan can train. */
 kg_status kg_plan_find_entry(const kg_plan *plan, const char *name, uint32_t *entry);
 
-/* ---- sessions ------------------------------------------------------------------------------------------------------------- */
+/* ---- sessions
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 /* A plan at work in memory that the caller owns. */
 typedef struct kg_session {
@@ -122,10 +130,13 @@ typedef struct kg_session {
   uint8_t *arena;
 } kg_session;
 
-/* Attach memory of at least plan->state_bytes and plan->arena_bytes, and set the state to what the file says (factory state). */
-kg_status kg_session_init(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes, void *arena, size_t arena_bytes);
+/* Attach memory of at least plan->state_bytes and plan->arena_bytes, and set the state to what the file says
+ * (factory state). */
+kg_status kg_session_init(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes,
+                          void *arena, size_t arena_bytes);
 /* The same, but keep the content of `state`: weights that were learned before. */
-kg_status kg_session_attach(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes, void *arena, size_t arena_bytes);
+kg_status kg_session_attach(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes,
+                            void *arena, size_t arena_bytes);
 /* Forget everything learned: back to factory state. */
 void kg_session_reset(kg_session *session);
 
