@@ -130,6 +130,11 @@ def test_byte_rule(scale: float, zero: int, rule: str) -> None:
     assert byte_rule(QuantParams.per_tensor(scale, zero)) == rule
 
 
+def test_unsigned_models_take_bytes_as_they_are() -> None:
+    spec = InputSpec((1, 2), DType.INT8, QuantParams.per_tensor(0.02, -128), unsigned=True)
+    assert convert(np.array([[0, 255]], np.uint8), spec, "x")[0].tolist() == [[-128, 127]]
+
+
 def test_other_quantization_is_followed() -> None:
     spec = InputSpec((1, 2), DType.INT8, QuantParams.per_tensor(0.02, -128))
     q, note = convert(np.array([[0, 255]], np.uint8), spec, "x")

@@ -29,12 +29,14 @@ from kilograd.ir.graph import Array, DType, Graph, QuantParams, Shape
 class InputSpec:
     """What a model reads: shape with the batch of 1 first, element type, and the quantization of its integers.
 
-    A float32 input carries the quantization of the integers that it is turned into, when that is known.
+    A float32 input carries the quantization of the integers that it is turned into, when that is known. `unsigned`: the model file reads
+    uint8, which kilograd shifts to int8.
     """
 
     shape: Shape
     dtype: DType
     quant: QuantParams | None
+    unsigned: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def input_spec(graph: Graph) -> InputSpec:
         for node in graph.consumers(tensor.name):
             if node.op == "quantize":
                 quant = graph[node.outputs[0]].quant
-    return InputSpec(tensor.shape, tensor.dtype, quant)
+    return InputSpec(tensor.shape, tensor.dtype, quant, tensor.name in graph.meta.get("uint8", ()))
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, Array]:
@@ -232,7 +234,7 @@ def byte_rule(quant: QuantParams | None) -> str:
 
 def map_bytes(x: Array, spec: InputSpec) -> tuple[Array, str]:
     """uint8 values to the input's type, and the rule in words."""
-    rule = byte_rule(spec.quant)
+    rule = "shift" if spec.unsigned else byte_rule(spec.quant)
     if rule == "shift":
         q, text = (x.astype(np.int16) - 128).astype(np.int8), "int8 = byte - 128"
     else:

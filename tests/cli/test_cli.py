@@ -133,6 +133,23 @@ def test_tune_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["accuracy_before"] > 0.8 and found["accuracy_after"] > 0.8
 
 
+def test_unsigned_models_keep_their_types(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = require("models/coral/mobilenet_v1_0.25_128_quant.tflite")
+    np.save(tmp_path / "x.npy", np.full((128, 128, 3), 90, np.uint8))
+    assert as_json(capsys, "run", model, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy")["samples"] == 1
+    y = np.load(tmp_path / "y.npy")
+    assert y.dtype == np.uint8 and y.shape == (1, 1001)
+
+
+def test_autoencoder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = require("models/mlperf_tiny/ad01_int8.tflite")
+    x = np.random.default_rng(0).integers(-60, 60, (40, 640)).astype(np.int8)
+    np.savez(tmp_path / "d.npz", x_train=x, x_test=x[:8])
+    command = ("tune", model, "--data", tmp_path / "d.npz", "--train", "head", "--loss", "mean_squared_error")
+    found = as_json(capsys, *command, "--epochs", 5, "--lr", 1.0)
+    assert found["mse_after"] < found["mse_before"]
+
+
 def test_budget(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "compile", require(KWS), "--sram", "4K", "--json")
     assert code == 1 and json.loads(out)["error"]["type"] == "BudgetError" and "Traceback" not in err

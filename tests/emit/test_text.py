@@ -130,6 +130,17 @@ def test_directory_that_is_a_file(tmp_path: Path) -> None:
         emit(conv_plan(), tmp_path / "f")
 
 
+def test_plan_without_state_compiles(tmp_path: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    plan = conv_plan()
+    plan.calls.pop()
+    plan.state, plan.regions, plan.entries = b"", plan.regions[:1], {"infer": plan.entries["infer"]}
+    del plan.tensors["train"]
+    emit(plan, tmp_path)
+    subprocess.run(["gcc", *WARNINGS, "-c", *sorted(p.name for p in tmp_path.glob("*.c"))], cwd=tmp_path, check=True)
+
+
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_hand_made_plan_compiles_and_runs(tmp_path: Path, compiler: str) -> None:
     if shutil.which(compiler) is None:

@@ -27,7 +27,7 @@ def plan_spec(plan: Plan) -> InputSpec:
     if len(plan.inputs) != 1:
         raise KilogradError(f"plan '{plan.name}' has {len(plan.inputs)} inputs; this command can feed plans with one input")
     tensor = plan.tensors[plan.inputs[0]]
-    return InputSpec(tensor.shape, tensor.dtype, tensor.quant)
+    return InputSpec(tensor.shape, tensor.dtype, tensor.quant, tensor.name in plan.meta.get("uint8", ()))
 
 
 def plan_classes(plan: Plan) -> int:

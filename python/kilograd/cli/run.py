@@ -41,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
         real: Annotated[bool, typer.Option("--real", help="Write real values instead of the output's integers.")] = False,
         as_json: Json = False,
     ) -> None:
-        """Run a model or plan on samples from a .npy file."""
+        """Run a model or plan on samples from a .npy file. The results have the type of the model file's output."""
         report = Report(as_json)
         plan = open_plan(model)
         spec, x = plan_spec(plan), read_array(input)
@@ -56,6 +56,8 @@ def add_to(app: typer.Typer) -> None:
         quant = plan.tensors[plan.outputs[0]].quant
         if real and quant is not None and y.dtype == np.int8:
             y = (y.astype(np.float32) - np.float32(quant.z)) * np.float32(quant.s)
+        elif plan.outputs[0] in plan.meta.get("uint8", ()):
+            y = (y.astype(np.int16) + 128).astype(np.uint8)  # as the model file has it
         if output is not None:
             np.save(output, y)
         best = y.reshape(len(y), -1).argmax(axis=1)

@@ -71,7 +71,7 @@ _ENTRY_COMMENT = {
 def header(plan: Plan, prefix: str) -> str:
     """Text of <prefix>.h."""
     upper = prefix.upper()
-    state = f"{upper}_STATE_BYTES" if plan.state else "1 /* there is none, but C knows no empty array */"
+    state = f"{upper}_STATE_BYTES" if plan.state else "1"
     lines = [
         f"/* {comment(plan.name)}: inference{' and training' if 'train_step' in plan.entries else ''} in integers, as plain C11.",
         " *",
