@@ -53,9 +53,9 @@ def scratch_name(step: int) -> str:
 
 
 def _intervals(program: Program, order: Sequence[int]) -> dict[str, tuple[int, int]]:
-    spans = {b: (BEFORE, BEFORE) for b in program.inputs}
+    spans = {b: (BEFORE, BEFORE) for b in sorted(program.inputs)}  # sorted: the same plan from the same model, always
     for t, index in enumerate(order):
-        for b in program.steps[index].touches:
+        for b in sorted(program.steps[index].touches):
             first, _ = spans.get(b, (t, t))
             spans[b] = (first, t)
     end = program.last_forward() - 1
