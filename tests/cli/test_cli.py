@@ -188,3 +188,17 @@ def test_as_a_program() -> None:
     done = subprocess.run([*program, "inspect", "absent.tflite", "--json"], capture_output=True, text=True, env=environment)
     assert done.returncode == 1 and json.loads(done.stdout)["error"]["type"] == "ModelError" and "Traceback" not in done.stderr
     assert subprocess.run([*program, "--help"], capture_output=True, env=environment).returncode == 0
+
+
+def test_plans_do_not_depend_on_the_hash_seed() -> None:
+    """Two processes with other hash seeds make the same plan file."""
+    program = (
+        "import hashlib, kilograd as kg; from kilograd.cli.demo import ASSET; from kilograd.ir.serialize import load_graph;"
+        "print(hashlib.sha256(kg.compile(load_graph(ASSET), train='full').to_bytes()).hexdigest())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(kg.__file__).parents[1])}
+    found = {
+        subprocess.run([sys.executable, "-c", program], env={**environment, "PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
