@@ -34,9 +34,7 @@ static void add_operand(kg_check *c, kg_ref ref, int64_t bytes, uint32_t align, 
   o->alias = alias;
 }
 
-void kg_check_read(kg_check *c, kg_ref ref, int64_t bytes, uint32_t align) {
-  add_operand(c, ref, bytes, align, 0, KG_REF_NONE);
-}
+void kg_check_read(kg_check *c, kg_ref ref, int64_t bytes, uint32_t align) { add_operand(c, ref, bytes, align, 0, KG_REF_NONE); }
 
 void kg_check_write(kg_check *c, kg_ref ref, int64_t bytes, uint32_t align, kg_ref alias) {
   add_operand(c, ref, bytes, align, 1, alias);

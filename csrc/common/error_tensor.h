@@ -8,10 +8,10 @@
 
 /* Names the exponent and the random stream of an error tensor that a kernel writes. */
 typedef struct kg_error_out {
-  kg_ref data;       /* int8 q */
-  kg_ref exponent;   /* kg_exponent in the state segment */
-  kg_ref train;      /* kg_train_state */
-  uint32_t tensor;   /* key of the random stream: CRC-32 of the tensor's name */
+  kg_ref data;     /* int8 q */
+  kg_ref exponent; /* kg_exponent in the state segment */
+  kg_ref train;    /* kg_train_state */
+  uint32_t tensor; /* key of the random stream: CRC-32 of the tensor's name */
 } kg_error_out;
 
 typedef struct kg_error_writer {

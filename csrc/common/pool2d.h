@@ -32,16 +32,14 @@ static inline kg_span kg_pool_outputs(int32_t i, int32_t stride, int32_t pad, in
   return s;
 }
 
-static inline void kg_pool2d_check_axis(kg_check *c, int32_t in, int32_t out, int32_t k, int32_t stride,
-                                        int32_t pad) {
+static inline void kg_pool2d_check_axis(kg_check *c, int32_t in, int32_t out, int32_t k, int32_t stride, int32_t pad) {
   const int32_t limit = 1 << 15;
   kg_check_range(c, in, 1, limit);
   kg_check_range(c, out, 1, limit);
   kg_check_range(c, k, 1, 1024);
   kg_check_range(c, stride, 1, 1024);
   kg_check_range(c, pad, 0, (int64_t)k - 1);
-  kg_check_range(c, ((int64_t)out - 1) * stride - pad, -(int64_t)pad,
-                 (int64_t)in - 1); /* the last window sees a pixel */
+  kg_check_range(c, ((int64_t)out - 1) * stride - pad, -(int64_t)pad, (int64_t)in - 1); /* the last window sees a pixel */
 }
 
 /* Sizes are sane and every window sees at least one pixel. */

@@ -20,9 +20,9 @@ typedef struct kg_train_state {
 /* Delayed power-of-two exponent of an int8 error tensor (docs/numerics.md): a value is q * 2^e. The producer quantizes with the
  * exponent that the previous step left and leaves one for the next, so one pass over the tensor is enough. */
 typedef struct kg_exponent {
-  int8_t e;        /* exponent of what the tensor holds now */
-  int8_t next;     /* exponent that the producer uses at the next step */
-  uint8_t quiet;   /* steps in a row with a peak of at most 63.75 */
+  int8_t e;      /* exponent of what the tensor holds now */
+  int8_t next;   /* exponent that the producer uses at the next step */
+  uint8_t quiet; /* steps in a row with a peak of at most 63.75 */
   uint8_t reserved[5];
 } kg_exponent;
 

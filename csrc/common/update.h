@@ -60,8 +60,8 @@ static inline int64_t kg_update_round(int64_t value, int64_t step, int32_t fract
 }
 
 /* Apply `step` (KG_WEIGHT_FRACTION bits) to an int8 weight, element `index` of its tensor, range [lo, hi]. */
-static inline void kg_update_weight(int8_t *w, int8_t *f, int32_t index, int64_t step, int32_t rounding,
-                                    uint32_t random_start, int32_t lo, int32_t hi) {
+static inline void kg_update_weight(int8_t *w, int8_t *f, int32_t index, int64_t step, int32_t rounding, uint32_t random_start,
+                                    int32_t lo, int32_t hi) {
   if (f) { /* w8f8: the pair (w, f) is one 16-bit number w * 256 + f, always rounded to nearest */
     int64_t full = (int64_t)w[index] * 256 + f[index];
     full = kg_update_round(full, step, KG_WEIGHT_FRACTION - 8, KG_ROUND_NEAREST, 0);
@@ -93,8 +93,13 @@ typedef struct kg_updater {
 
 static inline kg_updater kg_update_begin(const kg_memory *mem, const kg_update *u, int8_t *weights, int32_t lo, int32_t hi) {
   const kg_train_state *train = (const kg_train_state *)kg_in(mem, u->train);
-  kg_updater w = {weights, (int8_t *)kg_out(mem, u->fraction), (int32_t *)kg_out(mem, u->pending),
-                  kg_random_start(train->seed, train->step, u->tensor), u->rounding, lo, hi};
+  kg_updater w = {weights,
+                  (int8_t *)kg_out(mem, u->fraction),
+                  (int32_t *)kg_out(mem, u->pending),
+                  kg_random_start(train->seed, train->step, u->tensor),
+                  u->rounding,
+                  lo,
+                  hi};
   return w;
 }
 

@@ -18,8 +18,7 @@ constexpr size_t kAlign = 16;
 // Start of a one-dimensional uint8 array, which must be aligned as segments are.
 inline uint8_t *aligned(const Bytes &a, const char *what, bool writable) {
   auto *p = const_cast<uint8_t *>(a.data());
-  if (a.ndim() != 1)
-    throw std::invalid_argument(std::string(what) + " must be a one-dimensional uint8 array");
+  if (a.ndim() != 1) throw std::invalid_argument(std::string(what) + " must be a one-dimensional uint8 array");
   if (reinterpret_cast<uintptr_t>(p) % kAlign != 0)
     throw std::invalid_argument(std::string(what) + " must be aligned to 16 bytes");
   if (writable && !a.writeable()) throw std::invalid_argument(std::string(what) + " must be writable");

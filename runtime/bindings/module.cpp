@@ -27,11 +27,10 @@ static void call(const std::string &name, const std::string &args, const Bytes &
   KernelInfo k;
   uint32_t index = 0;
   while (kgpy_kernel(index, &k.name, &k.id, &k.args_bytes) && name != k.name) ++index;
-  if (!kgpy_kernel(index, &k.name, &k.id, &k.args_bytes))
-    throw std::runtime_error("this build has no kernel '" + name + "'");
+  if (!kgpy_kernel(index, &k.name, &k.id, &k.args_bytes)) throw std::runtime_error("this build has no kernel '" + name + "'");
   if (args.size() != k.args_bytes)
-    throw std::runtime_error("kernel '" + name + "' takes " + std::to_string(k.args_bytes) +
-                             " bytes of arguments, given are " + std::to_string(args.size()));
+    throw std::runtime_error("kernel '" + name + "' takes " + std::to_string(k.args_bytes) + " bytes of arguments, given are " +
+                             std::to_string(args.size()));
   std::vector<uint32_t> words(args.size() / 4 + 1);
   std::memcpy(words.data(), args.data(), args.size());
   kgpy_segments segments = {aligned(constant, "constant", false), aligned(state, "state", true),

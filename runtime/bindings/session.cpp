@@ -20,8 +20,7 @@ static void require(kg_status status, const char *what) {
 static std::string failure(const kg_plan &plan, kg_status status) {
   std::string text = kg_status_text(status);
   if (status == KG_BAD_TENSOR) text += " (tensor " + std::to_string(plan.failed_at) + ")";
-  if (status == KG_BAD_CALL || status == KG_UNKNOWN_KERNEL)
-    text += " (call " + std::to_string(plan.failed_at) + ")";
+  if (status == KG_BAD_CALL || status == KG_UNKNOWN_KERNEL) text += " (call " + std::to_string(plan.failed_at) + ")";
   if (status == KG_BAD_PROGRAM) text += " (region or entry " + std::to_string(plan.failed_at) + ")";
   return text;
 }
@@ -32,12 +31,9 @@ Session::Session(const std::string &file) : file_(file.size()) {
   if (status != KG_OK) throw std::runtime_error(failure(plan_, status));
   state_ = Memory(plan_.state_bytes);
   arena_ = Memory(plan_.arena_bytes);
-  require(
-      kg_session_init(&session_, &plan_, state_.data(), plan_.state_bytes, arena_.data(), plan_.arena_bytes),
-      "session");
+  require(kg_session_init(&session_, &plan_, state_.data(), plan_.state_bytes, arena_.data(), plan_.arena_bytes), "session");
   can_train_ = kg_plan_find_entry(&plan_, "train_step", &train_step_) == KG_OK;
-  if (kg_plan_find_entry(&plan_, "infer", &infer_) != KG_OK)
-    throw std::runtime_error("the plan has no entry point 'infer'");
+  if (kg_plan_find_entry(&plan_, "infer", &infer_) != KG_OK) throw std::runtime_error("the plan has no entry point 'infer'");
   if (kg_plan_input(&plan_, 0, &input_) != KG_OK || kg_plan_output(&plan_, 0, &output_) != KG_OK)
     throw std::runtime_error("the plan has no input or no output");
   has_label_ = kg_plan_label(&plan_, &label_) == KG_OK;
@@ -68,8 +64,7 @@ void Session::clear_cache() {
 kg_tensor Session::find(const std::string &name) const {
   kg_tensor t;
   require_idle();
-  if (kg_plan_find_tensor(&plan_, name.c_str(), &t) != KG_OK)
-    throw py::key_error("the plan has no tensor '" + name + "'");
+  if (kg_plan_find_tensor(&plan_, name.c_str(), &t) != KG_OK) throw py::key_error("the plan has no tensor '" + name + "'");
   return t;
 }
 
@@ -82,8 +77,7 @@ void Session::write(const std::string &name, const std::string &content) {
   kg_tensor t = find(name);
   void *to = kg_tensor_data(&session_, &t);
   if (!to) throw std::invalid_argument("tensor '" + name + "' is a constant");
-  if (content.size() != t.bytes)
-    throw std::invalid_argument("tensor '" + name + "' has " + std::to_string(t.bytes) + " bytes");
+  if (content.size() != t.bytes) throw std::invalid_argument("tensor '" + name + "' has " + std::to_string(t.bytes) + " bytes");
   std::memcpy(to, content.data(), t.bytes);
 }
 
@@ -160,21 +154,17 @@ void Session::run_entry(uint32_t entry, const uint8_t *x, bool cached) {
   run_after_frozen(entry);
 }
 
-void Session::run_after_frozen(uint32_t entry) {
-  kg_run_without(&session_, entry, "frozen");
-}
+void Session::run_after_frozen(uint32_t entry) { kg_run_without(&session_, entry, "frozen"); }
 
 void Session::check_samples(const Bytes2 &x, const Order &order) const {
   if (x.ndim() != 2 || x.shape(1) != static_cast<py::ssize_t>(input_.bytes))
     throw std::invalid_argument("samples must be rows of " + std::to_string(input_.bytes) + " bytes");
   const int64_t *at = order.data();
   for (py::ssize_t i = 0; i < order.size(); ++i)
-    if (at[i] < 0 || at[i] >= x.shape(0))
-      throw std::out_of_range("sample index " + std::to_string(at[i]) + " is out of range");
+    if (at[i] < 0 || at[i] >= x.shape(0)) throw std::out_of_range("sample index " + std::to_string(at[i]) + " is out of range");
 }
 
-template <typename Body>
-void Session::loop(const Order &order, py::ssize_t every, const py::object &progress, Body body) {
+template <typename Body> void Session::loop(const Order &order, py::ssize_t every, const py::object &progress, Body body) {
   const int64_t *at = order.data();
   const py::ssize_t n = order.size();
   if (every < 1) every = 1;
@@ -197,14 +187,12 @@ py::tuple Session::train(const Bytes2 &x, const Bytes2 &y, const Order &order, b
   if (!can_train_ || !has_label_) throw std::runtime_error("this plan cannot train");
   check_samples(x, order);
   if (y.ndim() != 2 || y.shape(0) != x.shape(0) || y.shape(1) != static_cast<py::ssize_t>(label_.bytes))
-    throw std::invalid_argument("labels must be one row of " + std::to_string(label_.bytes) +
-                                " bytes a sample");
+    throw std::invalid_argument("labels must be one row of " + std::to_string(label_.bytes) + " bytes a sample");
   py::array_t<int32_t> loss(order.size()), predicted(order.size()), skipped(order.size());
   int32_t *l = loss.mutable_data(), *p = predicted.mutable_data(), *s = skipped.mutable_data();
   const uint8_t *xs = x.data(), *ys = y.data();
   loop(order, every, progress, [&](py::ssize_t i, int64_t sample) {
-    std::memcpy(kg_tensor_data(&session_, &label_), ys + static_cast<size_t>(sample) * label_.bytes,
-                label_.bytes);
+    std::memcpy(kg_tensor_data(&session_, &label_), ys + static_cast<size_t>(sample) * label_.bytes, label_.bytes);
     run_entry(train_step_, xs + static_cast<size_t>(sample) * input_.bytes, cached);
     kg_step_result r{0, -1, 0};
     kg_last_step(&session_, &r);
@@ -223,8 +211,7 @@ py::array_t<uint8_t> Session::infer(const Bytes2 &x, const Order &order, bool ca
   const uint8_t *xs = x.data();
   loop(order, every, progress, [&](py::ssize_t i, int64_t sample) {
     run_entry(infer_, xs + static_cast<size_t>(sample) * input_.bytes, cached);
-    std::memcpy(to + static_cast<size_t>(i) * output_.bytes, kg_tensor_read(&session_, &output_),
-                output_.bytes);
+    std::memcpy(to + static_cast<size_t>(i) * output_.bytes, kg_tensor_read(&session_, &output_), output_.bytes);
   });
   return y;
 }
@@ -241,8 +228,7 @@ void bind_session(py::module_ &m) {
       .def("restore", &Session::restore, "state"_a, "content"_a, "Put a snapshot back.")
       .def("clear_cache", &Session::clear_cache, "Forget what the frozen part gave for samples seen.")
       .def_property_readonly("cached", &Session::cached, "Samples in the cache.")
-      .def_property("cache_limit", &Session::cache_limit, &Session::set_cache_limit,
-                    "Most bytes that the cache takes.")
+      .def_property("cache_limit", &Session::cache_limit, &Session::set_cache_limit, "Most bytes that the cache takes.")
       .def("train", &Session::train, "x"_a, "y"_a, "order"_a, "cached"_a, "every"_a, "progress"_a,
            "Train on rows of x in the given order: (losses Q16, predictions, skipped), one each.")
       .def("infer", &Session::infer, "x"_a, "order"_a, "cached"_a, "every"_a, "progress"_a,

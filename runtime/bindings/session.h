@@ -51,8 +51,7 @@ public:
   void set_cache_limit(size_t bytes) { cache_limit_ = bytes; }
   py::tuple train(const Bytes2 &x, const Bytes2 &y, const Order &order, bool cached, py::ssize_t every,
                   const py::object &progress);
-  py::array_t<uint8_t> infer(const Bytes2 &x, const Order &order, bool cached, py::ssize_t every,
-                             const py::object &progress);
+  py::array_t<uint8_t> infer(const Bytes2 &x, const Order &order, bool cached, py::ssize_t every, const py::object &progress);
 
 private:
   struct KeyHash {
@@ -74,8 +73,7 @@ private:
   void run_entry(uint32_t entry, const uint8_t *x, bool cached);
   void run_after_frozen(uint32_t entry);
   void check_samples(const Bytes2 &x, const Order &order) const;
-  template <typename Body>
-  void loop(const Order &order, py::ssize_t every, const py::object &progress, Body body);
+  template <typename Body> void loop(const Order &order, py::ssize_t every, const py::object &progress, Body body);
 
   std::atomic<bool> running_{false};
   Memory file_, state_, arena_;

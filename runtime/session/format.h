@@ -64,8 +64,7 @@ enum { KG_ROLE_INPUT = 1, KG_ROLE_OUTPUT, KG_ROLE_LABEL, KG_ROLE_BOUNDARY };
 _Static_assert(sizeof(kg_tensor_record) == 68, "tensor records have 17 words");
 
 /* Records of a section: aligned to 4 in the file, and the file to KG_ALIGNMENT in memory. */
-#define KG_RECORDS(plan, section_index, type)                                                                \
-  ((const type *)(const void *)(plan)->section[section_index].data)
+#define KG_RECORDS(plan, section_index, type) ((const type *)(const void *)(plan)->section[section_index].data)
 
 /* A name; verified to be NUL-terminated inside its section. */
 static inline const char *kg_plan_text(const kg_plan *plan, uint32_t offset) {

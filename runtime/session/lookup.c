@@ -31,9 +31,7 @@ int32_t kg_text_equal(const char *a, const char *b) {
   return *a == *b;
 }
 
-uint32_t kg_plan_tensor_count(const kg_plan *plan) {
-  return plan->section[KG_SEC_TENSORS].count;
-}
+uint32_t kg_plan_tensor_count(const kg_plan *plan) { return plan->section[KG_SEC_TENSORS].count; }
 
 kg_status kg_plan_tensor(const kg_plan *plan, uint32_t index, kg_tensor *tensor) {
   if (index >= kg_plan_tensor_count(plan)) return KG_NOT_FOUND;
@@ -77,9 +75,7 @@ kg_status kg_plan_output(const kg_plan *plan, uint32_t index, kg_tensor *tensor)
   return with_role(plan, KG_ROLE_OUTPUT, index, tensor);
 }
 
-kg_status kg_plan_label(const kg_plan *plan, kg_tensor *tensor) {
-  return with_role(plan, KG_ROLE_LABEL, 0, tensor);
-}
+kg_status kg_plan_label(const kg_plan *plan, kg_tensor *tensor) { return with_role(plan, KG_ROLE_LABEL, 0, tensor); }
 
 kg_status kg_plan_boundary(const kg_plan *plan, uint32_t index, kg_tensor *tensor) {
   return with_role(plan, KG_ROLE_BOUNDARY, index, tensor);

@@ -5,10 +5,9 @@
 #include "format.h"
 #include "kernel_table.h"
 
-kg_status kg_session_attach(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes,
-                            void *arena, size_t arena_bytes) {
-  if (!session || !plan || (!state && plan->state_bytes) || (!arena && plan->arena_bytes))
-    return KG_BAD_ARGUMENT;
+kg_status kg_session_attach(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes, void *arena,
+                            size_t arena_bytes) {
+  if (!session || !plan || (!state && plan->state_bytes) || (!arena && plan->arena_bytes)) return KG_BAD_ARGUMENT;
   if ((uintptr_t)state % KG_ALIGNMENT != 0 || (uintptr_t)arena % KG_ALIGNMENT != 0) return KG_MISALIGNED;
   if (state_bytes < plan->state_bytes || arena_bytes < plan->arena_bytes) return KG_TOO_SMALL;
   session->plan = plan;
@@ -17,8 +16,8 @@ kg_status kg_session_attach(kg_session *session, const kg_plan *plan, void *stat
   return KG_OK;
 }
 
-kg_status kg_session_init(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes,
-                          void *arena, size_t arena_bytes) {
+kg_status kg_session_init(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes, void *arena,
+                          size_t arena_bytes) {
   const kg_status status = kg_session_attach(session, plan, state, state_bytes, arena, arena_bytes);
   if (status == KG_OK) kg_session_reset(session);
   return status;
@@ -33,9 +32,7 @@ static void run_region(const kg_session *session, const kg_region_record *region
   const kg_plan *plan = session->plan;
   const kg_memory mem = {plan->section[KG_SEC_CONST].data, session->state, session->arena};
   const kg_call_record *calls = KG_RECORDS(plan, KG_SEC_CALLS, kg_call_record);
-  if (region->guard_ref != KG_REF_NONE &&
-      *(const int32_t *)kg_in(&mem, region->guard_ref) != region->guard_value)
-    return;
+  if (region->guard_ref != KG_REF_NONE && *(const int32_t *)kg_in(&mem, region->guard_ref) != region->guard_value) return;
   for (uint32_t i = region->first; i < region->first + region->count; ++i)
     kg_kernel_find(calls[i].kernel)->run(plan->section[KG_SEC_ARGS].data + calls[i].args, &mem);
 }
@@ -54,17 +51,11 @@ static kg_status run_some(const kg_session *session, uint32_t entry, const char 
   return KG_OK;
 }
 
-kg_status kg_run(kg_session *session, uint32_t entry) {
-  return run_some(session, entry, NULL, 1);
-}
+kg_status kg_run(kg_session *session, uint32_t entry) { return run_some(session, entry, NULL, 1); }
 
-kg_status kg_run_without(kg_session *session, uint32_t entry, const char *region) {
-  return run_some(session, entry, region, 0);
-}
+kg_status kg_run_without(kg_session *session, uint32_t entry, const char *region) { return run_some(session, entry, region, 0); }
 
-kg_status kg_run_only(kg_session *session, uint32_t entry, const char *region) {
-  return run_some(session, entry, region, 1);
-}
+kg_status kg_run_only(kg_session *session, uint32_t entry, const char *region) { return run_some(session, entry, region, 1); }
 
 const void *kg_tensor_read(const kg_session *session, const kg_tensor *tensor) {
   switch (tensor->kind) {

@@ -4,9 +4,9 @@
 
 /* CRC-32 (IEEE 802.3, reflected), four bits at a time. */
 uint32_t kg_crc32(const uint8_t *bytes, uint32_t count) {
-  static const uint32_t nibble[16] = {
-      0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
-      0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu, 0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
+  static const uint32_t nibble[16] = {0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u,
+                                      0x4DB26158u, 0x5005713Cu, 0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
+                                      0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
   uint32_t crc = 0xFFFFFFFFu;
   for (uint32_t i = 0; i < count; ++i) {
     crc ^= bytes[i];
@@ -41,8 +41,7 @@ static kg_status open_header(kg_plan *plan) {
   if (plan->file_bytes < KG_HEADER_BYTES + KG_SECTIONS * KG_SECTION_BYTES) return KG_TRUNCATED;
   if (word_at(f + KG_HEADER_VERSION) != KG_PLAN_VERSION) return KG_WRONG_VERSION;
   if (word_at(f + KG_HEADER_SIZE) != plan->file_bytes) return KG_TRUNCATED;
-  if (word_at(f + KG_HEADER_CRC) != kg_crc32(f + KG_CRC_FROM, plan->file_bytes - KG_CRC_FROM))
-    return KG_BAD_CHECKSUM;
+  if (word_at(f + KG_HEADER_CRC) != kg_crc32(f + KG_CRC_FROM, plan->file_bytes - KG_CRC_FROM)) return KG_BAD_CHECKSUM;
   if (word_at(f + KG_HEADER_SECTIONS) != KG_SECTIONS) return KG_BAD_LAYOUT;
   plan->arena_bytes = word_at(f + KG_HEADER_ARENA);
   return plan->arena_bytes < 1u << KG_REF_OFFSET_BITS ? KG_OK : KG_BAD_LAYOUT;
@@ -57,8 +56,7 @@ static kg_status open_sections(kg_plan *plan) {
     const uint32_t align = i == KG_SEC_CONST ? KG_ALIGNMENT : 4;
     plan->failed_at = i;
     if (word_at(entry) != i + 1 || offset < end || offset % align != 0) return KG_BAD_LAYOUT;
-    if (offset > plan->file_bytes || bytes > plan->file_bytes - offset || bytes >= 1u << KG_REF_OFFSET_BITS)
-      return KG_BAD_LAYOUT;
+    if (offset > plan->file_bytes || bytes > plan->file_bytes - offset || bytes >= 1u << KG_REF_OFFSET_BITS) return KG_BAD_LAYOUT;
     if ((uint64_t)count * record_bytes(i) != bytes) return KG_BAD_LAYOUT;
     plan->section[i].data = plan->file + offset;
     plan->section[i].bytes = bytes;
@@ -76,9 +74,7 @@ static kg_status open_sections(kg_plan *plan) {
   return KG_OK;
 }
 
-static int32_t name_ok(const kg_plan *plan, uint32_t offset) {
-  return offset < plan->section[KG_SEC_STRINGS].bytes;
-}
+static int32_t name_ok(const kg_plan *plan, uint32_t offset) { return offset < plan->section[KG_SEC_STRINGS].bytes; }
 
 static uint32_t segment_bytes(const kg_plan *plan, uint32_t segment) {
   return segment == KG_SEG_CONST   ? plan->const_bytes
@@ -108,8 +104,7 @@ static kg_status check_tensor(const kg_plan *plan, const kg_tensor_record *t) {
   }
   const uint64_t bytes = type_bytes(t->dtype, elements);
   const uint32_t segment = kg_ref_segment(t->ref), offset = kg_ref_offset(t->ref);
-  if (t->kind < KG_CONST || t->kind > KG_ARENA || segment != t->kind || t->bytes != bytes)
-    return KG_BAD_TENSOR;
+  if (t->kind < KG_CONST || t->kind > KG_ARENA || segment != t->kind || t->bytes != bytes) return KG_BAD_TENSOR;
   if (offset % 4 != 0 || offset + bytes > segment_bytes(plan, segment)) return KG_BAD_TENSOR;
   const uint32_t quants = plan->section[KG_SEC_QUANT].count;
   if (t->quant_first > quants || t->quant_count > quants - t->quant_first) return KG_BAD_TENSOR;
@@ -146,8 +141,7 @@ static kg_status check_calls(kg_plan *plan) {
     plan->failed_at = i;
     if (!kernel) return KG_UNKNOWN_KERNEL;
     if (!name_ok(plan, calls[i].node) || !name_ok(plan, calls[i].op)) return KG_BAD_CALL;
-    if (calls[i].args % 4 != 0 || calls[i].args > args->bytes ||
-        kernel->args_bytes > args->bytes - calls[i].args)
+    if (calls[i].args % 4 != 0 || calls[i].args > args->bytes || kernel->args_bytes > args->bytes - calls[i].args)
       return KG_BAD_CALL;
     kg_check_begin(&c);
     if (!kernel->check(args->data + calls[i].args, &c) || !c.ok) return KG_BAD_CALL;
@@ -159,24 +153,20 @@ static kg_status check_program(kg_plan *plan) {
   const kg_region_record *regions = KG_RECORDS(plan, KG_SEC_REGIONS, kg_region_record);
   const kg_entry_record *entries = KG_RECORDS(plan, KG_SEC_ENTRIES, kg_entry_record);
   const uint32_t *indices = KG_RECORDS(plan, KG_SEC_ENTRY_REGIONS, uint32_t);
-  const uint32_t calls = plan->section[KG_SEC_CALLS].count,
-                 index_count = plan->section[KG_SEC_ENTRY_REGIONS].count;
+  const uint32_t calls = plan->section[KG_SEC_CALLS].count, index_count = plan->section[KG_SEC_ENTRY_REGIONS].count;
   for (uint32_t i = 0; i < plan->section[KG_SEC_REGIONS].count; ++i) {
     const kg_region_record *r = &regions[i];
     plan->failed_at = i;
-    if (!name_ok(plan, r->name) || r->kind != 0 || r->first > calls || r->count > calls - r->first)
-      return KG_BAD_PROGRAM;
+    if (!name_ok(plan, r->name) || r->kind != 0 || r->first > calls || r->count > calls - r->first) return KG_BAD_PROGRAM;
     if (r->guard_ref == KG_REF_NONE) continue;
     const uint32_t offset = kg_ref_offset(r->guard_ref);
-    if (kg_ref_segment(r->guard_ref) != KG_SEG_STATE || offset % 4 != 0 ||
-        (uint64_t)offset + 4 > plan->state_bytes)
+    if (kg_ref_segment(r->guard_ref) != KG_SEG_STATE || offset % 4 != 0 || (uint64_t)offset + 4 > plan->state_bytes)
       return KG_BAD_PROGRAM;
   }
   for (uint32_t i = 0; i < plan->section[KG_SEC_ENTRIES].count; ++i) {
     const kg_entry_record *e = &entries[i];
     plan->failed_at = i;
-    if (!name_ok(plan, e->name) || e->first > index_count || e->count > index_count - e->first)
-      return KG_BAD_PROGRAM;
+    if (!name_ok(plan, e->name) || e->first > index_count || e->count > index_count - e->first) return KG_BAD_PROGRAM;
   }
   for (uint32_t i = 0; i < index_count; ++i)
     if (indices[i] >= plan->section[KG_SEC_REGIONS].count) return KG_BAD_PROGRAM;

@@ -1,8 +1,7 @@
 #include "average_pool2d.h"
 
 /* acc[c] += gy[c] / count of one window */
-static void add_window(const kg_average_pool2d_grad_args *a, const int8_t *gy, int32_t oy, int32_t ox,
-                       int32_t *acc) {
+static void add_window(const kg_average_pool2d_grad_args *a, const int8_t *gy, int32_t oy, int32_t ox, int32_t *acc) {
   const kg_pool2d_shape *s = &a->shape;
   const kg_span rows = kg_pool_inputs(oy, s->stride_h, s->pad_top, s->k_h, s->in_h);
   const kg_span cols = kg_pool_inputs(ox, s->stride_w, s->pad_left, s->k_w, s->in_w);
@@ -26,8 +25,7 @@ void kg_average_pool2d_grad_ref_s8(const kg_average_pool2d_grad_args *a, const k
       for (int32_t c = 0; c < s->channels; ++c) acc[c] = 0;
       for (int32_t oy = rows.first; oy < rows.end; ++oy)
         for (int32_t ox = cols.first; ox < cols.end; ++ox) add_window(a, gy, oy, ox, acc);
-      for (int32_t c = 0; c < s->channels; ++c)
-        kg_error_put(&out, (iy * s->in_w + ix) * s->channels + c, acc[c]);
+      for (int32_t c = 0; c < s->channels; ++c) kg_error_put(&out, (iy * s->in_w + ix) * s->channels + c, acc[c]);
     }
   }
   kg_error_end(&out);

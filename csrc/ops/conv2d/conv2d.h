@@ -43,8 +43,8 @@ typedef struct kg_conv2d_grad_input_args {
   kg_ref gy;          /* int8 error [out_h][out_w][out_c] */
   kg_ref gy_exponent; /* kg_exponent */
   kg_ref w_frozen, w_live;
-  kg_ref fold;    /* int32 [out_c], constant, 0..2^14: round(s_w * 2^fold_exponent) */
-  kg_ref scratch; /* int32 [in_c] */
+  kg_ref fold;     /* int32 [out_c], constant, 0..2^14: round(s_w * 2^fold_exponent) */
+  kg_ref scratch;  /* int32 [in_c] */
   kg_error_out gx; /* int8 error [in_h][in_w][in_c] */
   kg_conv2d_shape shape;
   int32_t w_zero;

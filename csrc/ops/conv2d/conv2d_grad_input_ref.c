@@ -42,8 +42,7 @@ void kg_conv2d_grad_input_ref_s8(const kg_conv2d_grad_input_args *a, const kg_me
           int32_t folded = (g[oc] * fold[oc] + half) >> a->fold_shift;
           if (folded == 0) continue;
           if (live_c > 0) add_scaled(acc, w_live + (oc * taps + tap) * live_c, live_c, folded, a->w_zero);
-          if (frozen_c > 0)
-            add_scaled(acc + live_c, w_frozen + (oc * taps + tap) * frozen_c, frozen_c, folded, a->w_zero);
+          if (frozen_c > 0) add_scaled(acc + live_c, w_frozen + (oc * taps + tap) * frozen_c, frozen_c, folded, a->w_zero);
         }
       }
       for (int32_t ic = 0; ic < s->in_c; ++ic) kg_error_put(&out, (iy * s->in_w + ix) * s->in_c + ic, acc[ic]);

@@ -4,8 +4,8 @@
 #include "../../common/dot.h"
 
 /* Sum over the window of one output pixel and channel. */
-static int32_t accumulate(const kg_conv2d_args *a, const int8_t *x, const int8_t *w, int32_t row_c, int32_t first_c,
-                          int32_t oy, int32_t ox) {
+static int32_t accumulate(const kg_conv2d_args *a, const int8_t *x, const int8_t *w, int32_t row_c, int32_t first_c, int32_t oy,
+                          int32_t ox) {
   const kg_conv2d_shape *s = &a->shape;
   const int32_t left = ox * s->stride_w - s->pad_left;
   int32_t acc = 0;
@@ -16,15 +16,14 @@ static int32_t accumulate(const kg_conv2d_args *a, const int8_t *x, const int8_t
       const int32_t first = left < 0 ? -left : 0;
       const int32_t last = left + s->k_w > s->in_w ? s->in_w - left : s->k_w;
       if (first < last)
-        acc += kg_dot_s8(x + (iy * s->in_w + left + first) * s->in_c, w + (ky * s->k_w + first) * row_c,
-                         (last - first) * row_c, a->x_zero, a->w_zero);
+        acc += kg_dot_s8(x + (iy * s->in_w + left + first) * s->in_c, w + (ky * s->k_w + first) * row_c, (last - first) * row_c,
+                         a->x_zero, a->w_zero);
       continue;
     }
     for (int32_t kx = 0; kx < s->k_w; ++kx) {
       int32_t ix = left + kx * s->dilation_w;
       if (ix < 0 || ix >= s->in_w) continue;
-      acc += kg_dot_s8(x + (iy * s->in_w + ix) * s->in_c + first_c, w + (ky * s->k_w + kx) * row_c, row_c, a->x_zero,
-                       a->w_zero);
+      acc += kg_dot_s8(x + (iy * s->in_w + ix) * s->in_c + first_c, w + (ky * s->k_w + kx) * row_c, row_c, a->x_zero, a->w_zero);
     }
   }
   return acc;
@@ -49,8 +48,7 @@ void kg_conv2d_ref_s8(const kg_conv2d_args *a, const kg_memory *mem) {
       for (int32_t oc = 0; oc < s->out_c; ++oc) {
         int32_t acc = bias ? bias[oc] : 0;
         if (live_c > 0) acc = kg_add_wrap(acc, accumulate(a, x, w_live + oc * taps * live_c, live_c, 0, oy, ox));
-        if (frozen_c > 0)
-          acc = kg_add_wrap(acc, accumulate(a, x, w_frozen + oc * taps * frozen_c, frozen_c, live_c, oy, ox));
+        if (frozen_c > 0) acc = kg_add_wrap(acc, accumulate(a, x, w_frozen + oc * taps * frozen_c, frozen_c, live_c, oy, ox));
         int32_t v = kg_add_wrap(kg_requantize(acc, multiplier[oc], shift[oc]), a->y_zero);
         int32_t q = kg_clamp_s32(v, a->y_min, a->y_max);
         kg_bits_put(&mask, q == v);

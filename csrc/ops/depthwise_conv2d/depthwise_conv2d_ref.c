@@ -11,8 +11,7 @@ typedef struct part {
 } part;
 
 /* acc[j] += (x[j] - x_zero) * (w[j] - w_zero) */
-static void multiply_add(int32_t *restrict acc, const int8_t *x, const int8_t *w, int32_t n, int32_t x_zero,
-                         int32_t w_zero) {
+static void multiply_add(int32_t *restrict acc, const int8_t *x, const int8_t *w, int32_t n, int32_t x_zero, int32_t w_zero) {
   const int16_t zx = (int16_t)x_zero;
   const int16_t zw = (int16_t)w_zero;
   for (int32_t j = 0; j < n; ++j) acc[j] += (int32_t)(int16_t)(x[j] - zx) * (int16_t)(w[j] - zw);

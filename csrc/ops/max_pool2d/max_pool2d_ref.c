@@ -3,8 +3,7 @@
 #include "../../common/bits.h"
 
 /* Maximum of one channel of a window; `at` gets the position of the first one, iy * in_w + ix. */
-static int32_t window_max(const kg_pool2d_shape *s, const int8_t *x, kg_span rows, kg_span cols,
-                          int32_t *at) {
+static int32_t window_max(const kg_pool2d_shape *s, const int8_t *x, kg_span rows, kg_span cols, int32_t *at) {
   int32_t best = -129;
   for (int32_t iy = rows.first; iy < rows.end; ++iy) {
     for (int32_t ix = cols.first; ix < cols.end; ++ix) {

@@ -14,9 +14,7 @@ static kg_mean_sizes check_shape(const kg_mean_shape *s, kg_check *c) {
     n.inputs = kg_check_mul(c, n.inputs, dim[i]);
     if (!over[i]) n.outputs = kg_check_mul(c, n.outputs, dim[i]);
   }
-  if (c->ok)
-    kg_check_range(c, n.inputs / n.outputs, 1,
-                   1 << 23); /* the sum of 2^23 differences of 255 fits an int32 */
+  if (c->ok) kg_check_range(c, n.inputs / n.outputs, 1, 1 << 23); /* the sum of 2^23 differences of 255 fits an int32 */
   return n;
 }
 

@@ -14,7 +14,6 @@ void kg_mean_grad_ref_s8(const kg_mean_grad_args *a, const kg_memory *mem) {
   for (int32_t i = 0; i < s->d0; ++i)
     for (int32_t j = 0; j < s->d1; ++j)
       for (int32_t k = 0; k < s->d2; ++k)
-        for (int32_t l = 0; l < s->d3; ++l)
-          kg_error_put(&out, index++, gy[i * s0 + j * s1 + k * s2 + l * s3] * a->reciprocal);
+        for (int32_t l = 0; l < s->d3; ++l) kg_error_put(&out, index++, gy[i * s0 + j * s1 + k * s2 + l * s3] * a->reciprocal);
   kg_error_end(&out);
 }

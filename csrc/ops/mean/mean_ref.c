@@ -9,8 +9,7 @@ static int32_t sum(const int8_t *x, const int32_t *size, const int32_t *stride, 
   for (int32_t i = 0; i < size[0]; ++i)
     for (int32_t j = 0; j < size[1]; ++j)
       for (int32_t k = 0; k < size[2]; ++k)
-        for (int32_t l = 0; l < size[3]; ++l)
-          acc += x[i * stride[0] + j * stride[1] + k * stride[2] + l * stride[3]] - zero;
+        for (int32_t l = 0; l < size[3]; ++l) acc += x[i * stride[0] + j * stride[1] + k * stride[2] + l * stride[3]] - zero;
   return acc;
 }
 
@@ -34,8 +33,7 @@ void kg_mean_ref_s8(const kg_mean_args *a, const kg_memory *mem) {
       at += rest % kept[i] * stride[i];
       rest /= kept[i];
     }
-    int32_t v = kg_add_wrap(kg_requantize(sum(x + at, averaged, stride, a->x_zero), a->multiplier, a->shift),
-                            a->y_zero);
+    int32_t v = kg_add_wrap(kg_requantize(sum(x + at, averaged, stride, a->x_zero), a->multiplier, a->shift), a->y_zero);
     int32_t q = kg_clamp_s32(v, -128, 127);
     kg_bits_put(&mask, q == v);
     y[o] = (int8_t)q;

@@ -1,8 +1,7 @@
 #include "mean_squared_error.h"
 
 int32_t kg_mean_squared_error_check(const kg_mean_squared_error_args *a, kg_check *c) {
-  kg_check_range(c, a->size, 1,
-                 1 << 15); /* the sum of squares, 2^15 * 255^2, times a 31-bit mantissa fits 62 bits */
+  kg_check_range(c, a->size, 1, 1 << 15); /* the sum of squares, 2^15 * 255^2, times a 31-bit mantissa fits 62 bits */
   kg_check_range(c, a->fold, 1, 1 << 14);
   kg_check_range(c, a->fold_exponent, -60, 60);
   kg_check_range(c, a->loss_mantissa, 0, INT32_MAX);

@@ -17,8 +17,7 @@ void kg_pad_ref_s8(const kg_pad_args *a, const kg_memory *mem) {
   for (int32_t i = 0; i < s->n0; ++i) {
     for (int32_t j = 0; j < s->n1; ++j) {
       for (int32_t k = 0; k < s->n2; ++k) {
-        if (i >= s->b0 && i < s->b0 + s->d0 && j >= s->b1 && j < s->b1 + s->d1 && k >= s->b2 &&
-            k < s->b2 + s->d2) {
+        if (i >= s->b0 && i < s->b0 + s->d0 && j >= s->b1 && j < s->b1 + s->d1 && k >= s->b2 && k < s->b2 + s->d2) {
           y = pad_line(y, x, s, a->value);
           x += s->d3;
         } else {

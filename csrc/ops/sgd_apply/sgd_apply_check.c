@@ -1,7 +1,6 @@
 #include "sgd_apply.h"
 
-static int32_t check(const kg_sgd_apply_args *a, kg_check *c, int32_t width, int64_t lowest,
-                     int64_t highest) {
+static int32_t check(const kg_sgd_apply_args *a, kg_check *c, int32_t width, int64_t lowest, int64_t highest) {
   kg_check_range(c, a->rounding, KG_ROUND_STOCHASTIC, KG_ROUND_NEAREST);
   kg_check_range(c, a->count, 0, 1 << 28);
   kg_check_range(c, a->lo, lowest, a->hi);
@@ -14,12 +13,6 @@ static int32_t check(const kg_sgd_apply_args *a, kg_check *c, int32_t width, int
   return kg_check_end(c);
 }
 
-int32_t kg_sgd_apply_check_s8(const kg_sgd_apply_args *a, kg_check *c) {
-  return check(a, c, 1, -128, 127);
-}
-int32_t kg_sgd_apply_check_s16(const kg_sgd_apply_args *a, kg_check *c) {
-  return check(a, c, 2, INT16_MIN, INT16_MAX);
-}
-int32_t kg_sgd_apply_check_s32(const kg_sgd_apply_args *a, kg_check *c) {
-  return check(a, c, 4, INT32_MIN, INT32_MAX);
-}
+int32_t kg_sgd_apply_check_s8(const kg_sgd_apply_args *a, kg_check *c) { return check(a, c, 1, -128, 127); }
+int32_t kg_sgd_apply_check_s16(const kg_sgd_apply_args *a, kg_check *c) { return check(a, c, 2, INT16_MIN, INT16_MAX); }
+int32_t kg_sgd_apply_check_s32(const kg_sgd_apply_args *a, kg_check *c) { return check(a, c, 4, INT32_MIN, INT32_MAX); }

@@ -17,8 +17,7 @@ void kg_sgd_apply_ref_s8(const kg_sgd_apply_args *a, const kg_memory *mem) {
 }
 
 /* A bias after its pending step. */
-static int32_t bias_after(const kg_sgd_apply_args *a, int32_t value, int32_t pending, uint32_t start,
-                          int32_t index) {
+static int32_t bias_after(const kg_sgd_apply_args *a, int32_t value, int32_t pending, uint32_t start, int32_t index) {
   uint32_t random = kg_random_at(start, (uint32_t)index);
   int64_t b = kg_update_round(value, pending, KG_BIAS_FRACTION, a->rounding, random);
   /* a bias that is out of range from the start stays where it is until a step brings it inside */

@@ -1,9 +1,7 @@
 #include "softmax.h"
 
 /* a * 2^shift, saturated to int32. */
-static int32_t saturating_shl(int32_t a, int32_t shift) {
-  return kg_sat_s32((int64_t)a * ((int64_t)1 << shift));
-}
+static int32_t saturating_shl(int32_t a, int32_t shift) { return kg_sat_s32((int64_t)a * ((int64_t)1 << shift)); }
 
 /* 1 / (1 + a) for a in [0, 1), both Q0.31: Newton's iteration on half the denominator, in Q2.29
  * (gemmlowp one_over_one_plus_x_for_x_in_0_1). */

@@ -132,11 +132,11 @@ typedef struct kg_session {
 
 /* Attach memory of at least plan->state_bytes and plan->arena_bytes, and set the state to what the file says
  * (factory state). */
-kg_status kg_session_init(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes,
-                          void *arena, size_t arena_bytes);
+kg_status kg_session_init(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes, void *arena,
+                          size_t arena_bytes);
 /* The same, but keep the content of `state`: weights that were learned before. */
-kg_status kg_session_attach(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes,
-                            void *arena, size_t arena_bytes);
+kg_status kg_session_attach(kg_session *session, const kg_plan *plan, void *state, size_t state_bytes, void *arena,
+                            size_t arena_bytes);
 /* Forget everything learned: back to factory state. */
 void kg_session_reset(kg_session *session);
 
