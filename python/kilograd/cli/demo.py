@@ -28,8 +28,9 @@ from kilograd.report.terminal import loss_curve
 from kilograd.train.config import TrainConfig
 
 ASSET = Path(__file__).resolve().parents[1] / "assets" / "digits.npz"
+# chosen on samples held out from the 450 that the device learns from, not on the test set; rates up to 0.06 do as well
 SCHEME = "last:4"
-LEARNING_RATE = 0.03
+LEARNING_RATE = 0.01
 WARMUP_STEPS = 100
 EPOCHS = 30
 

@@ -21,7 +21,7 @@ COLOUR = {
 }
 PHASES = {"begin": "begin", "frozen": "frozen forward", "forward": "forward", "loss": "loss", "backward": "backward", "apply": "apply"}
 WIDTH, HEIGHT = 760.0, 380.0  # of the plot
-LEFT, TOP, STATE_WIDTH, GAP = 64.0, 56.0, 84.0, 30.0
+LEFT, TOP, STATE_WIDTH, GAP = 64.0, 72.0, 84.0, 30.0
 STYLE = (
     "text{font:11px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2937}.t{font-size:14px;font-weight:600}.g{fill:#6b7280}"
     ".n{fill:#fff;font-size:10px;pointer-events:none}rect.b{stroke:#fff;stroke-width:.6}rect.b:hover{stroke:#111;stroke-width:1.5}"
