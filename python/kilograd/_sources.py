@@ -23,3 +23,8 @@ def csrc_dir() -> Path:
 def runtime_dir() -> Path:
     """The runtime: a folder with include/kilograd/ and session/."""
     return _find("runtime", "include/kilograd/kilograd.h")
+
+
+def firmware_dir() -> Path:
+    """The firmware: a folder with app/, common/ and boards/."""
+    return _find("firmware", "boards/README.md")

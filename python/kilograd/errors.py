@@ -37,3 +37,7 @@ class PlanError(KilogradError):
 
 class DataError(KilogradError):
     """A dataset has the wrong shape, type or content (NaN, labels out of range)."""
+
+
+class BoardError(KilogradError):
+    """A board is not known, its description is wrong, or it cannot be built for or run here."""

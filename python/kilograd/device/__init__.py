@@ -1,0 +1,1 @@
+"""Boards: building firmware, running it, talking to it."""
