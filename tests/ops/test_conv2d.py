@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Kind, QuantParams
-from kilograd.ops.conv2d import output_size, windows
 from kilograd.ops.fixed_point import ROUND_NEAREST, ROUND_STOCHASTIC
+from kilograd.ops.windows import output_size, windows
 from tests.ops.nodes import Bench, activation_quant
 from tests.ops.runner import assert_same
 from tests.ops.weighted import check_layer

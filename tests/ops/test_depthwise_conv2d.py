@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Kind, QuantParams
-from kilograd.ops.conv2d import windows
+from kilograd.ops.windows import windows
 from tests.ops.nodes import Bench, activation_quant
 from tests.ops.runner import assert_same
 from tests.ops.test_conv2d import geometries, storages, zeros

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Tensor
 from kilograd.ops import fields
 from kilograd.ops.base import RunState, evaluate
-from kilograd.ops.conv2d import windows
 from kilograd.ops.fixed_point import train_view
+from kilograd.ops.windows import windows
 
 Real = npt.NDArray[np.float64]
 
