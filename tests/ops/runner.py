@@ -9,7 +9,7 @@ import numpy as np
 from kilograd import _core
 from kilograd.ir.graph import Array, Graph, Kind, Node
 from kilograd.ops import operator
-from kilograd.ops.base import Blob, ExponentOf, Operand, RunState
+from kilograd.ops.base import Blob, ExponentOf, KernelCall, Operand, RunState
 from kilograd.plan.plan import SEGMENT, make_ref
 from kilograd.plan.words import Places, call_words, calls_of, exponent_name, pack_words
 
@@ -82,16 +82,13 @@ def as_tensor(graph: Graph, name: str, raw: bytes) -> Array:
     return flat if tensor.dtype.value == "bits" else flat.reshape(tensor.shape)
 
 
-def run_in_c(graph: Graph, node: Node, values: dict[str, Array]) -> dict[str, Array]:
-    """Results of `node` and every STATE tensor that it touches, after its kernels ran in C.
+Memory = dict[Kind, np.ndarray[Any, np.dtype[np.uint8]]]
 
-    `values` holds the operands by name; CONST and STATE tensors default to their data.
-    """
-    calls = calls_of(operator(node.op).lower(graph, node))
-    given = initial(graph, node, values)
-    if not calls:
-        assert operator(node.op).view(graph, node), f"'{node.op}' has neither kernels nor is it a view"
-        return {node.outputs[0]: given[node.inputs[0]].reshape(graph[node.outputs[0]].shape)}
+
+def place(
+    graph: Graph, node: Node, given: dict[str, Array], calls: list[KernelCall]
+) -> tuple[Segments, dict[str, int], list[tuple[str, bytes]], Memory]:  # fmt: skip
+    """Segments with all operands placed, the reference of each tensor, the calls (kernel, argument bytes), and the memory."""
     segments, refs = Segments(), {}
     for name in touched(graph, node):
         content = given[name].tobytes() if name in given else bytes([FILL]) * graph[name].nbytes
@@ -103,7 +100,26 @@ def run_in_c(graph: Graph, node: Node, values: dict[str, Array]) -> dict[str, Ar
 
     places = Places(refs.__getitem__, blob, lambda: scratch)
     args = [(c.kernel, pack_words(call_words(graph, c, places))) for c in calls]
-    memory = {kind: segments.bytes(kind) for kind in Kind}
+    return segments, refs, args, {kind: segments.bytes(kind) for kind in Kind}
+
+
+def prepare(graph: Graph, node: Node, values: dict[str, Array]) -> tuple[list[tuple[str, bytes]], Memory]:
+    """The calls of `node` (kernel, argument bytes) and the memory that they run on."""
+    _, _, args, memory = place(graph, node, initial(graph, node, values), calls_of(operator(node.op).lower(graph, node)))
+    return args, memory
+
+
+def run_in_c(graph: Graph, node: Node, values: dict[str, Array]) -> dict[str, Array]:
+    """Results of `node` and every STATE tensor that it touches, after its kernels ran in C.
+
+    `values` holds the operands by name; CONST and STATE tensors default to their data.
+    """
+    calls = calls_of(operator(node.op).lower(graph, node))
+    given = initial(graph, node, values)
+    if not calls:
+        assert operator(node.op).view(graph, node), f"'{node.op}' has neither kernels nor is it a view"
+        return {node.outputs[0]: given[node.inputs[0]].reshape(graph[node.outputs[0]].shape)}
+    segments, refs, args, memory = place(graph, node, given, calls)
     for kernel, words in args:
         _core.call(kernel, words, memory[Kind.CONST], memory[Kind.STATE], memory[Kind.ARENA])
     for kind in Kind:

@@ -1,0 +1,207 @@
+"""One small node for every kernel, with all optional operands that it can have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams
+from kilograd.ops import operator
+from tests.ops import cases, runner
+from tests.ops.nodes import Bench, activation_quant
+from tests.ops.train_graph import loss_graph, train_state
+
+Case = tuple[Graph, Node, dict[str, Array]]
+GEOMETRY = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
+POOL = {"filter": (2, 3), "stride": (2, 1), "padding": (1, 0, 1, 1)}
+MEAN, PAD, PERMUTATION = {"axes": (1, 2)}, {"padding": [[0, 0], [1, 2], [0, 1], [2, 0]]}, {"permutation": (0, 3, 1, 2)}
+X, PADDED = (1, 4, 5, 6), (1, 7, 6, 8)
+PROBABILITY = QuantParams.per_tensor(1 / 256, -128)
+
+
+def bench() -> Bench:
+    """Activations x and x2, errors gy (8 channels) and gy6, an error gx to write."""
+    b = Bench(1)
+    b.train()
+    b.int8("x", X, quant=activation_quant())
+    b.int8("x2", (1, 1, 1, 6), quant=activation_quant())
+    b.error("gy", (1, 4, 5, 8))
+    b.error("gy6", X)
+    b.error("gx", X, given=False)
+    return b
+
+
+def weighted(op: str) -> Case:
+    """A forward node with weights of which a part is live, and a mask."""
+    b = bench()
+    frozen, live, out = {
+        "conv2d": ((8, 3, 3, 4), (8, 3, 3, 2), (1, 4, 5, 8)),
+        "depthwise_conv2d": ((1, 3, 3, 4), (1, 3, 3, 2), X),
+        "fully_connected": ((8, 4), (8, 2), (20, 8)),
+    }[op]
+    axis = 3 if op == "depthwise_conv2d" else 0
+    inputs = ["x", b.weights("w", frozen, axis, False), b.bias("b", out[-1]), b.weights("live", live, axis, False, kind=Kind.STATE)]
+    node = b.node(op, inputs, [b.output("y", out), b.mask("m", out)], {**GEOMETRY, "activation": "relu"})
+    return b.graph, node, b.values
+
+
+def pairwise(op: str) -> Case:
+    """Element-wise with a repeated operand and a mask."""
+    b = bench()
+    node = b.node(op, ["x", "x2"], [b.output("y", X), b.mask("m", X)], {"activation": "relu"})
+    return b.graph, node, b.values
+
+
+def mul_grad(op: str) -> Case:
+    b = bench()
+    return b.graph, b.node(op, ["gy6", "x2"], ["gx"], {"other_zero": 3, "other_scale": 0.1}), b.values
+
+
+def grad_input(op: str) -> Case:
+    b = bench()
+    depthwise = op.startswith("depthwise")
+    w = b.weights("w", (1, 3, 3, 6) if depthwise else (8, 3, 3, 6), 3 if depthwise else 0)
+    return b.graph, b.node(op, ["gy6" if depthwise else "gy", w, ""], ["gx"], GEOMETRY), b.values
+
+
+def grad_weights(op: str) -> Case:
+    b = bench()
+    depthwise = op.startswith("depthwise")
+    w = b.weights("w", (1, 3, 3, 6) if depthwise else (8, 3, 3, 6), 3 if depthwise else 0, kind=Kind.STATE)
+    attrs = {**GEOMETRY, "factor": np.full(6 if depthwise else 8, 3.0), "rounding": 0, "x_zero": -5}
+    return b.graph, b.node(op, ["gy6" if depthwise else "gy", "x", w, "", "", "train"], [], attrs, (w,)), b.values
+
+
+def bias_delta(op: str) -> Case:
+    b = bench()
+    delta = b.tensor("delta", np.arange(6, dtype=np.int16), DType.INT16, Kind.STATE)
+    b.tensor("b", np.zeros(6, np.int32), DType.INT32)
+    return b.graph, b.node(op, [b.bias("b0", 6), delta], ["b"], {"u": 3}), b.values
+
+
+def bias_grad(dtype: DType) -> Case:
+    b = bench()
+    bias = b.tensor("b", np.arange(8).astype(dtype.numpy), dtype, Kind.STATE)
+    attrs = {"factor": np.full(8, 3.0), "rounding": 1, "limit": 20000}
+    return b.graph, b.node("bias_grad", ["gy", bias, "", "train"], [], attrs, (bias,)), b.values
+
+
+def plain(op: str, attrs: dict[str, Any], quant: QuantParams | None = cases.QUANT, results: tuple[str, ...] = ("y",)) -> Case:
+    """A forward node without weights."""
+    graph, node = cases.forward(op, [cases.activation("x", X)], attrs, quant, results)
+    return graph, node, {"x": cases.random_int8(1, X)}
+
+
+def quantize(op: str) -> Case:
+    graph, node = cases.forward(op, [cases.activation("x", X, None, DType.FLOAT32)], {}, cases.QUANT, ("y", "mask"))
+    return graph, node, {"x": np.random.default_rng(1).normal(0, 4, X).astype(np.float32)}
+
+
+def concatenation(op: str) -> Case:
+    xs = [cases.activation(f"x{i}", X, QuantParams.per_tensor(0.07 + i, 4)) for i in range(2)]
+    graph, node = cases.forward(op, xs, {"axis": 3})
+    return graph, node, {x.name: cases.random_int8(i, X) for i, x in enumerate(xs)}
+
+
+def gradient(op: str, attrs: dict[str, Any], gy: tuple[int, ...] = X, gx: tuple[int, ...] = X, saved: DType | None = None) -> Case:
+    """A node gy, saved -> gx; where the operator copies, gx has the exponent of gy."""
+    graph = Graph("test")
+    cases.error(graph, "gy", gy)
+    cases.error(graph, "gx", gx)
+    if op in ("pad_grad", "clamp_grad", "slice"):
+        graph.set("gx", exponent="gy.exponent")
+    values, inputs = {"gy": cases.random_error(1, gy)}, ["gy"]
+    if saved is not None:
+        graph.add(cases.activation("saved", gy, PROBABILITY if saved is DType.INT8 else None, saved))
+        size = graph["saved"].nbytes // np.dtype(saved.numpy).itemsize
+        raw = np.random.default_rng(2).integers(0, 6, size).astype(saved.numpy)
+        values["saved"] = raw if saved is DType.BITS else raw.reshape(gy)
+        inputs.append("saved")
+    node = Node(op, inputs, ["gx"], attrs, "layer")
+    operator(op).infer(graph, node)
+    return graph, node, values
+
+
+def grad_sum(op: str) -> Case:
+    graph = Graph("test")
+    for name in ("a", "b", "sum"):
+        cases.error(graph, name, X)
+    return graph, Node(op, ["a", "b"], ["sum"], {}, "layer"), {"a": cases.random_error(1, X), "b": cases.random_error(2, X)}
+
+
+def train_begin(op: str) -> Case:
+    attrs = {"points": [(1, 0.1), (50, 0.2), (90, 0.01)], "accumulate": 3}
+    return loss_graph(3, 0.1), Node(op, ["train"], [], attrs, "begin", mutates=("train",)), {"train": train_state(step=60)}
+
+
+def loss(op: str) -> Case:
+    graph, size = loss_graph(20, 0.1), 20
+    graph.outputs = ["y"]
+    y = cases.random_int8(1, (1, size))
+    target, value = ("label", np.array([3], np.int32)) if op == "softmax_cross_entropy" else ("target", cases.random_int8(2, (1, size)))
+    node = Node(op, ["y", target, "train"], ["error"], {"threshold": 0.01}, "loss", mutates=("train",))
+    operator(op).infer(graph, node)
+    return graph, node, {"y": y, target: value}
+
+
+def sgd_apply(dtype: DType) -> Case:
+    b = bench()
+    p = b.tensor("p", np.arange(40).astype(dtype.numpy), dtype, Kind.STATE)
+    fraction = b.int8("f", (40,), kind=Kind.STATE) if dtype is DType.INT8 else ""
+    pending = b.tensor("pending", np.arange(40, dtype=np.int32) * 99999, DType.INT32, Kind.STATE)
+    mutates = tuple(t for t in (p, fraction, pending) if t)
+    attrs = {"rounding": 0, "lo": -127, "hi": 127}
+    return b.graph, Node("sgd_apply", [p, fraction, pending, "train"], [], attrs, "apply", mutates=mutates), b.values
+
+
+NODES: dict[str, Callable[[], Case]] = {
+    "conv2d_ref_s8": lambda: weighted("conv2d"),
+    "conv2d_grad_input_ref_s8": lambda: grad_input("conv2d_grad_input"),
+    "conv2d_grad_weights_ref_s8": lambda: grad_weights("conv2d_grad_weights"),
+    "depthwise_conv2d_ref_s8": lambda: weighted("depthwise_conv2d"),
+    "depthwise_conv2d_grad_input_ref_s8": lambda: grad_input("depthwise_conv2d_grad_input"),
+    "depthwise_conv2d_grad_weights_ref_s8": lambda: grad_weights("depthwise_conv2d_grad_weights"),
+    "fully_connected_ref_s8": lambda: weighted("fully_connected"),
+    "add_ref_s8": lambda: pairwise("add"),
+    "mul_ref_s8": lambda: pairwise("mul"),
+    "mul_grad_ref_s8": lambda: mul_grad("mul_grad"),
+    "bias_delta_ref_s16": lambda: bias_delta("bias_delta"),
+    "bias_grad_ref_s32": lambda: bias_grad(DType.INT32),
+    "bias_grad_ref_s16": lambda: bias_grad(DType.INT16),
+    "average_pool2d_ref_s8": lambda: plain("average_pool2d", {**POOL, "activation": "relu"}, cases.QUANT, ("y", "mask")),
+    "average_pool2d_grad_ref_s8": lambda: gradient("average_pool2d_grad", POOL, (1, 2, 5, 6)),
+    "max_pool2d_ref_s8": lambda: plain("max_pool2d", {**POOL, "activation": "relu"}, cases.QUANT, ("y", "mask", "winner")),
+    "max_pool2d_grad_ref_s8": lambda: gradient("max_pool2d_grad", POOL, (1, 2, 5, 6), X, DType.UINT8),
+    "mean_ref_s8": lambda: plain("mean", {**MEAN, "keep_dims": False}, cases.QUANT, ("y", "mask")),
+    "mean_grad_ref_s8": lambda: gradient("mean_grad", MEAN, (1, 6)),
+    "pad_ref_s8": lambda: plain("pad", PAD),
+    "pad_grad_ref_s8": lambda: gradient("pad_grad", PAD, PADDED),
+    "softmax_ref_s8": lambda: plain("softmax", {"beta": 1.0}, PROBABILITY),
+    "softmax_grad_ref_s8": lambda: gradient("softmax_grad", {"beta": 1.0}, X, X, DType.INT8),
+    "quantize_ref_f32_s8": lambda: quantize("quantize"),
+    "dequantize_ref_s8_f32": lambda: plain("dequantize", {}, None),
+    "concatenation_ref_s8": lambda: concatenation("concatenation"),
+    "slice_ref_s8": lambda: gradient("slice", {"axis": 3, "start": 1}, PADDED, (1, 7, 6, 5)),
+    "lut_ref_s8": lambda: plain("relu6", {}, cases.QUANT, ("y", "mask")),
+    "lut_grad_ref_s8": lambda: gradient("lut_grad", {"table": np.arange(-128, 128) * 250}, X, X, DType.INT8),
+    "clamp_grad_ref_s8": lambda: gradient("clamp_grad", {}, X, X, DType.BITS),
+    "grad_sum_ref_s8": lambda: grad_sum("grad_sum"),
+    "transpose_ref_s8": lambda: plain("transpose", PERMUTATION),
+    "train_begin_ref_s32": lambda: train_begin("train_begin"),
+    "softmax_cross_entropy_ref_s8": lambda: loss("softmax_cross_entropy"),
+    "mean_squared_error_ref_s8": lambda: loss("mean_squared_error"),
+    "sgd_apply_ref_s8": lambda: sgd_apply(DType.INT8),
+    "sgd_apply_ref_s16": lambda: sgd_apply(DType.INT16),
+    "sgd_apply_ref_s32": lambda: sgd_apply(DType.INT32),
+}  # fmt: skip
+
+
+def kernel_call(kernel: str) -> tuple[Array, list[Array]]:
+    """Argument words of one legal call of `kernel`, and its memory: constants, state, arena."""
+    graph, node, values = NODES[kernel]()
+    calls, memory = runner.prepare(graph, node, values)
+    name, raw = calls[0]
+    assert name == kernel
+    return np.frombuffer(raw, np.uint32), list(memory.values())
