@@ -1,7 +1,7 @@
 # Each target sets up what it needs: a virtual environment in .venv with the package and its tools.
 #   make demo    watch a quantized network learn in kilobytes
 #   make test    prove it
-#   make lint    ruff, mypy, clang-format where it is installed
+#   make lint    ruff, mypy, C with gcc and clang and all warnings, clang-format: compilers and formatter where they are installed
 #   make bench   the figures of the README (some need the shared data, see benchmarks/)
 PYTHON ?= python3
 VENV ?= .venv
@@ -34,6 +34,7 @@ test: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check python tests benchmarks scripts
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mypy
+	sh scripts/lint_c.sh
 	@if command -v clang-format >/dev/null; then \
 	  find csrc runtime -name '*.[ch]' | xargs clang-format --dry-run --Werror; \
 	else echo 'lint: clang-format is not installed, C formatting not checked'; fi
