@@ -27,8 +27,8 @@ extern "C" {
 
 #define KG_LINK_VERSION 1
 /* A frame before COBS: header, payload, CRC-32. */
-enum { KG_LINK_HEADER_BYTES = 6, KG_LINK_CRC_BYTES = 4, KG_LINK_MIN_PAYLOAD = 80, KG_LINK_MAX_PAYLOAD = 65535 };
-/* Buffer for frames of that payload, which is at least KG_LINK_MIN_PAYLOAD. 80 to 128 suits boards with 8 KB, 1024 is faster. */
+enum { KG_LINK_HEADER_BYTES = 6, KG_LINK_CRC_BYTES = 4, KG_LINK_MIN_PAYLOAD = 96, KG_LINK_MAX_PAYLOAD = 65535 };
+/* Buffer for frames of that payload, which is at least KG_LINK_MIN_PAYLOAD. 96 suits boards with 8 KB of RAM, 1024 is faster. */
 #define KG_LINK_BUFFER(payload) (KG_LINK_HEADER_BYTES + (payload) + KG_LINK_CRC_BYTES)
 
 /* Byte 0 of every answer. */
@@ -130,7 +130,7 @@ typedef struct kg_link {
   kg_link_config config;
   kg_session *session;
   /* frame being received: kg_link_receive */
-  uint32_t length;        /* decoded bytes, also those that did not fit */
+  uint32_t length;        /* decoded bytes; those that do not fit are counted only */
   uint32_t crc;           /* over them */
   uint8_t run;            /* bytes until the next COBS code */
   uint8_t zero;           /* a zero follows this block, if the frame goes on */
