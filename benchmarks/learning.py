@@ -2,6 +2,7 @@
 
     python -m benchmarks.learning                 # everything: 2 backbones x 3 tasks x 4 methods x 3 seeds, resumable
     python -m benchmarks.learning --report        # table and verdict from the CSV alone
+    python -m benchmarks.learning --plot f.svg    # and a picture of it
 
 Two int8 ImageNet backbones (shared data) are fine-tuned at batch 1 with the ancestor's 49 KB update schemes, one recipe for all methods:
 `head` (our integers, last layer only), `fp32` (PyTorch, dequantized network, same tensors), `w8` and `w8f8` (our integers). Accuracy is
@@ -164,10 +165,38 @@ def report(rows: list[dict[str, str]]) -> bool:
     return passed
 
 
+def plot(rows: list[dict[str, str]], path: Path) -> None:
+    """Bars of the means over seeds, a dot for each seed."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "kilograd"  # the same file from the same rows
+    from matplotlib import pyplot as plt
+
+    colours = {"head": "#9ca3af", "fp32": "#2b5c99", "w8": "#3f9f6b", "w8f8": "#7cc29a"}
+    figure, axes = plt.subplots(1, len(BACKBONES), figsize=(10, 3.6), sharey=True, layout="constrained")
+    for ax, backbone in zip(axes, BACKBONES, strict=True):
+        for i, method in enumerate(METHODS):
+            for j, task in enumerate(TASKS):
+                values = [float(r["accuracy"]) for r in rows if (r["backbone"], r["task"], r["method"]) == (backbone, task, method)]
+                if values:
+                    x = j + 0.2 * (i - 1.5)
+                    ax.bar(x, mean(values), 0.18, color=colours[method], label=method if j == 0 else None)
+                    ax.plot([x] * len(values), values, ".", color="#111827", markersize=4)
+        ax.set_xticks(range(len(TASKS)), [t.rsplit("_", 1)[0] for t in TASKS])
+        ax.set_title(f"{backbone}, {SCHEME} scheme, batch 1")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylim(70, 100)
+    axes[0].set_ylabel("test accuracy, % (from 70)")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=len(METHODS), loc="outside lower center")
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--report", action="store_true", help="only print the table of the CSV")
+    parser.add_argument("--plot", type=Path, help="write a picture of the CSV there (SVG)")
     parser.add_argument("--fresh", action="store_true", help="measure again what the CSV already has")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
@@ -176,7 +205,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=Recipe.learning_rate)
     args = parser.parse_args()
     rows: list[dict[str, Any]] = list(read_rows())
-    if not args.report:
+    if not args.report and not args.plot:
         recipe = replace(Recipe(), steps=args.steps, learning_rate=args.lr)
         wanted = [Run(t, b, m, s) for s in range(args.seeds) for b in BACKBONES for t in TASKS for m in METHODS]
         wanted = [r for r in wanted if args.only in f"{r.backbone}/{r.task}/{r.method}"]
@@ -192,6 +221,8 @@ def main() -> None:
                 write_rows(rows)
                 left = (time.time() - started) / i * (len(todo) - i) / 60
                 print(f"[{i}/{len(todo)}, {left:.0f} min left] {row}", flush=True)
+    if args.plot:
+        plot(rows, args.plot)
     sys.exit(0 if report(rows) else 1)
 
 
