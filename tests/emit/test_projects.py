@@ -104,8 +104,8 @@ def expected() -> str:
     simulator.train_step(x, 0)
     after = simulator.infer(x)
     assert before.tobytes() != after.tobytes()
-    lines = [f"{title} {' '.join(str(v) for v in y.reshape(-1))}" for title, y in (("output:", before), ("after one training step:", after))]
-    return "\n".join([*lines, ""])
+    results = {"output:": before, "after one training step:": after}
+    return "".join(f"{title} {' '.join(str(v) for v in y.reshape(-1))}\n" for title, y in results.items())
 
 
 def need_tools(*tools: str) -> None:
@@ -123,7 +123,8 @@ def cmake(source: Path, build: Path, *options: str) -> None:
 
 
 def output(*command: str | Path) -> str:
-    return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL).stdout
+    argv = [str(c) for c in command]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL).stdout
 
 
 def pairs(text: str, separator: str) -> dict[str, str]:
@@ -154,7 +155,8 @@ def test_arduino_metadata() -> None:
     assert not properties["name"].lower().startswith("arduino")
     assert properties["version"] == "1.2.3" and properties["maintainer"] == "Ada <ada@example.com>"
     assert properties["category"] in {
-        "Display", "Communication", "Signal Input/Output", "Sensors", "Device Control", "Timing", "Data Storage", "Data Processing", "Other",
+        "Display", "Communication", "Signal Input/Output", "Sensors", "Device Control", "Timing", "Data Storage", "Data Processing",
+        "Other",
     }  # fmt: skip
     assert f"src/{properties['includes']}" in files
     sketches = [Path(f) for f in files if f.endswith(".ino")]
@@ -214,7 +216,10 @@ def test_esp_idf_metadata() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"version": "1.2"}, {"version": "v1.2.3"}, {"version": "01.2.3"}, {"author": "a\nb"}, {"author": "A <b>"}, {"email": 'a"b'}, {"url": ""}],
+    [
+        {"version": "1.2"}, {"version": "v1.2.3"}, {"version": "01.2.3"},
+        {"author": "a\nb"}, {"author": "A <b>"}, {"email": 'a"b'}, {"url": ""},
+    ],
 )
 def test_details_that_would_break_a_file(wrong: dict[str, str]) -> None:
     with pytest.raises(PlanError):

@@ -39,7 +39,9 @@ def project_files(plan: Plan, kind: str, name: str = "model", details: Details |
     return files | code
 
 
-def emit_project(plan: Plan, directory: str | os.PathLike[str], kind: str, name: str = "model", details: Details | None = None) -> list[Path]:
+def emit_project(
+    plan: Plan, directory: str | os.PathLike[str], kind: str, name: str = "model", details: Details | None = None
+) -> list[Path]:
     """Write the project into `directory`, made when it is missing. Gives the paths written."""
     target = Path(directory)
     if target.exists() and not target.is_dir():

@@ -28,7 +28,7 @@ class Details:
             raise PlanError(f"'{self.version}' is not a version of the form 1.2.3, which every ecosystem takes")
         for name, text in (("author", self.author), ("e-mail address", self.email), ("address", self.url)):
             if not text or not text.isprintable() or set(text) & set('"\\<>@' if name == "author" else '"\\<>'):
-                raise PlanError(f"the {name} '{text}' cannot stand in metadata files: give plain printable text without quotes and brackets")
+                raise PlanError(f"the {name} '{text}' cannot stand in metadata files: give plain text without quotes and brackets")
 
 
 def fields(plan: Plan, prefix: str, details: Details) -> dict[str, str]:
