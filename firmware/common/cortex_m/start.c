@@ -40,7 +40,7 @@ static inline __attribute__((always_inline)) void guard_stack(void) {
   REG(0xE000ED24) |= 7u << 16; /* MemManage, BusFault, UsageFault by their own handlers */
 #elif !defined(__ARM_ARCH_6M__)
   REG(0xE000ED24) |= 7u << 16;
-  if ((REG(0xE000ED90) >> 8 & 255u) == 0) return;                /* MPU_TYPE: no regions, no MPU */
+  if ((REG(0xE000ED90) >> 8 & 255u) == 0) return;                 /* MPU_TYPE: no regions, no MPU */
   REG(0xE000ED9C) = (uint32_t)(uintptr_t)_stack_bottom | 1u << 4; /* RBAR: region 0, the lowest 32 bytes of the stack */
   REG(0xE000EDA0) = 1u << 28 | 4u << 1 | 1u;                      /* RASR: no access, not executable, 2^(4+1) bytes */
   REG(0xE000ED94) = 1u << 2 | 1u;                                 /* everything else as without MPU; off in fault handlers */

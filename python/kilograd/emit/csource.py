@@ -150,7 +150,11 @@ class Sources:
 
     def closure(self, kernels: list[str]) -> list[Path]:
         """The files that these kernels are made of: their sources, all headers, and sources of helpers they call."""
-        todo = [self.definitions[f"kg_{self.kernel(k).name}"] for k in kernels]
+        return self.closure_of([self.definitions[f"kg_{self.kernel(k).name}"] for k in kernels])
+
+    def closure_of(self, paths: list[Path]) -> list[Path]:
+        """These files, all headers, and the sources of everything they call."""
+        todo = list(paths)
         done: set[Path] = set()
         while todo:
             path = todo.pop()

@@ -1,0 +1,285 @@
+"""Plan and board to firmware: generated configuration, one compiler call, and what came out of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kilograd._sources import csrc_dir, firmware_dir, runtime_dir
+from kilograd.device.boards import Board, find_board
+from kilograd.device.uf2 import uf2
+from kilograd.emit.csource import sources
+from kilograd.errors import BoardError, BudgetError, PlanError
+from kilograd.plan.plan import Plan
+
+APPS = {"serve": ("main.c", "memory.c", "checkpoint.c", "plan_slot.c"), "bench": ("bench.c", "memory.c")}
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
+#: the same bits at every level; nothing is linked that nobody calls
+CODE = ("-std=c11", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fno-common", "-g")
+ALIGN = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """How firmware is built. `arena_bytes` and `state_bytes` reserve more than the plan needs, for plans that arrive later over the link;
+    `all_kernels` links every kernel for the same reason."""
+
+    app: str = "serve"
+    optimize: str = "-O2"
+    stack_bytes: int = 0  # 0: what the board says
+    arena_bytes: int = 0
+    state_bytes: int = 0
+    all_kernels: bool = False
+    samples: int = 50  # of the bench
+    frame_bytes: int = 0  # payload of the link, 0: what suits the RAM
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """What a build made, and its sizes in bytes. `static_bytes` are the program's own variables (.data and .bss)."""
+
+    board: str
+    app: str
+    elf: Path
+    text_bytes: int
+    rodata_bytes: int
+    plan_bytes: int
+    data_bytes: int
+    bss_bytes: int
+    memory_bytes: int  # state and arena
+    stack_bytes: int  # reserved
+    flash_bytes: int
+    sram_bytes: int
+    files: tuple[str, ...]
+
+    @property
+    def static_bytes(self) -> int:
+        """.data and .bss: what the program keeps for itself."""
+        return self.data_bytes + self.bss_bytes
+
+    def as_dict(self) -> dict[str, object]:
+        """For --json."""
+        return {**asdict(self), "elf": str(self.elf), "files": list(self.files)}
+
+
+def compiler(board: Board) -> str:
+    """Path of the board's compiler."""
+    if board.external:
+        raise BoardError(f"board '{board.name}' is built by {board.external}, not by kilograd: see {board.folder}/README.md")
+    found = shutil.which(f"{board.prefix}gcc")
+    if found is None:
+        raise BoardError(f"board '{board.name}' needs the compiler {board.prefix}gcc, which is not installed here")
+    return found
+
+
+def round_up(count: int) -> int:
+    """To the alignment of state and arena; never 0, because C has no empty arrays."""
+    return max(ALIGN, -(-count // ALIGN) * ALIGN)
+
+
+def memory_sizes(plan: Plan, options: Options) -> tuple[int, int]:
+    """Bytes of state and arena that the firmware reserves."""
+    return round_up(max(len(plan.state), options.state_bytes)), round_up(max(plan.arena_bytes, options.arena_bytes))
+
+
+def _define(name: str, value: int | str) -> str:
+    if isinstance(value, str):
+        return f"#define {name} {value}"
+    return f"#define {name} {value:#x}u" if value > 9 else f"#define {name} {value}u"
+
+
+def config(board: Board, plan: Plan, options: Options) -> str:
+    """Text of kg_config.h."""
+    state, arena = memory_sizes(plan, options)
+    store = board.store
+    frame = options.frame_bytes or (96 if board.ram.bytes <= 16384 else 256 if board.ram.bytes < 65536 else 1024)
+    values: dict[str, int | str] = {
+        "KG_BOARD_NAME": f'"{board.name}"',
+        "KG_EMULATED": int(board.emulated),
+        "KG_CLOCK_HZ": board.clock_hz,
+        "KG_TICKS_HZ": board.ticks_hz,
+        "KG_STACK_BYTES": options.stack_bytes or board.stack_bytes,
+        "KG_STATE_BYTES": state,
+        "KG_ARENA_BYTES": arena,
+        "KG_STORE_ORIGIN": store.origin if store else 0,
+        "KG_STORE_SECTOR_BYTES": store.sector_bytes if store else 0,
+        "KG_STORE_PROGRAM_BYTES": store.program_bytes if store else 0,
+        "KG_STORE_SECTORS": store.sectors if store else 0,
+        "KG_STORE_PLAN_SECTORS": store.plan_sectors if store else 0,
+        "KG_LINK_FRAME_BYTES": frame,
+        "KG_BENCH_SAMPLES": options.samples,
+        **board.defines,
+    }
+    lines = [_define(name, value) for name, value in values.items()]
+    return "\n".join(["/* Made by kilograd build. */", "#ifndef KG_CONFIG_H", "#define KG_CONFIG_H", "", *lines, "", "#endif", ""])
+
+
+def memory_script(board: Board, options: Options) -> str:
+    """Text of memory.ld."""
+    regions = "\n".join(
+        f"  {name.upper()} ({'rx' if name == 'flash' else 'rwx'}) : ORIGIN = {r.origin:#x}, LENGTH = {r.bytes:#x}"
+        for name, r in board.memory.items()
+    )
+    return f"MEMORY\n{{\n{regions}\n}}\n_stack_bytes = {options.stack_bytes or board.stack_bytes};\n"
+
+
+def kernel_names(plan: Plan, options: Options) -> list[str]:
+    """Kernels that the firmware has."""
+    return sorted(sources().kernels) if options.all_kernels else sorted({c.kernel for c in plan.calls})
+
+
+def kernel_sources(names: list[str]) -> list[Path]:
+    """C files of these kernels and of their checks."""
+    index = sources()
+    wanted = [index.definitions[f] for n in names for f in (f"kg_{n}", index.kernel(n).check)]
+    return [index.root / p for p in index.closure_of(wanted) if p.suffix == ".c"]
+
+
+def kernel_list(names: list[str]) -> str:
+    """Text of kernels.def: the lines of csrc/kernels.def for these kernels."""
+    rows = [sources().kernel(n) for n in names]
+    lines = [f"KG_KERNEL({k.id}, {k.name}, {k.args}, {k.check})" for k in sorted(rows, key=lambda k: k.id)]
+    return "\n".join(["/* Made by kilograd build: the kernels of the plan. */", *lines, ""])
+
+
+PLAN_ASSEMBLY = """/* Made by kilograd build. */
+  .section .plan, "a"
+  .balign 16
+  .global kg_embedded_plan
+kg_embedded_plan:
+  .incbin "plan.kgp"
+  .global kg_embedded_plan_end
+kg_embedded_plan_end:
+"""
+
+
+def generate(board: Board, plan: Plan, options: Options, directory: Path) -> Path:
+    """Write what a build needs beside the sources; gives the folder."""
+    generated = directory / "generated"
+    generated.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "kg_config.h": config(board, plan, options),
+        "memory.ld": memory_script(board, options),
+        "kernels.def": kernel_list(kernel_names(plan, options)),
+        "plan.S": PLAN_ASSEMBLY,
+    }
+    for name, text in texts.items():
+        (generated / name).write_text(text)
+    plan.save(generated / "plan.kgp")
+    return generated
+
+
+def source_files(board: Board, plan: Plan, options: Options, generated: Path) -> list[Path]:
+    """Everything that is compiled."""
+    if options.app not in APPS:
+        raise BoardError(f"there is no firmware application '{options.app}'; there are {', '.join(APPS)}")
+    firmware, runtime = firmware_dir(), runtime_dir()
+    files = [firmware / "app" / f for f in APPS[options.app]]
+    files += [firmware / "common/text.c", *board.sources, generated / "plan.S"]
+    parts = ("session", "link", "store") if options.app == "serve" else ("session",)
+    for part in parts:
+        files += sorted((runtime / part).glob("*.c"))
+    return files + kernel_sources(kernel_names(plan, options))
+
+
+def command(board: Board, plan: Plan, options: Options, directory: Path) -> list[str]:
+    """The compiler call that makes firmware.elf."""
+    generated = directory / "generated"
+    folders = [generated, board.folder, *board.include, firmware_dir() / "common", runtime_dir() / "include", runtime_dir(), csrc_dir()]
+    assert board.linker is not None
+    link = [*board.link, "-nostartfiles", "-static", "-Wl,--gc-sections", f"-Wl,-Map={directory / 'firmware.map'}", f"-L{generated}"]
+    link += [f"-L{board.folder}", "-T", str(board.linker)]
+    files = [str(f) for f in source_files(board, plan, options, generated)]
+    return [
+        compiler(board), *board.flags, options.optimize, *CODE, *WARNINGS, *(f"-I{f}" for f in folders), *files, *link,
+        "-o", str(directory / "firmware.elf"),
+    ]  # fmt: skip
+
+
+def _check_budget(board: Board, plan: Plan, options: Options) -> None:
+    """RAM, before anything is compiled."""
+    state, arena = memory_sizes(plan, options)
+    stack = options.stack_bytes or board.stack_bytes
+    if state + arena + stack > board.ram.bytes:
+        raise BudgetError(
+            f"plan '{plan.name}' does not fit the RAM of {board.name}: arena {arena:,} B + state {state:,} B + stack {stack:,} B = "
+            f"{state + arena + stack:,} B, there are {board.ram.bytes:,} B; compile with --sram {board.ram.bytes - stack} or another scheme"
+        )
+
+
+def _explain(board: Board, plan: Plan, options: Options, text: str) -> Exception:
+    """The linker's message about a region, in our words; anything else as it is."""
+    overflow = re.search(r"region `(\w+)' overflowed by (\d+) bytes", text)
+    if overflow is None:
+        first = [line for line in text.splitlines() if "error" in line or "undefined" in line][:8] or text.splitlines()[-8:]
+        return BoardError(f"{board.prefix}gcc could not build for {board.name}:\n" + "\n".join(first))
+    region = overflow[1].lower()
+    size, over = board.memory[region].bytes, int(overflow[2])
+    state, arena = memory_sizes(plan, options)
+    stack = options.stack_bytes or board.stack_bytes
+    parts = f"arena {arena:,} B, state {state:,} B, stack {stack:,} B, the rest the program's own variables"
+    if region != "ram":
+        parts = f"the plan file {len(plan.to_bytes()):,} B, the rest code and constants"
+    return BudgetError(
+        f"plan '{plan.name}' does not fit the {'RAM' if region == 'ram' else region} of {board.name}: {size + over:,} B are needed ({parts}), "
+        f"there are {size:,} B"
+    )
+
+
+def section_sizes(board: Board, elf: Path) -> dict[str, int]:
+    """Section -> bytes, of sections that are loaded or reserved."""
+    listing = subprocess.run([f"{board.prefix}size", "-A", str(elf)], capture_output=True, text=True, check=True).stdout
+    rows = re.findall(r"^(\.[\w.]+)\s+(\d+)\s+\d+$", listing, re.M)
+    return {name: int(size) for name, size in rows if not name.startswith((".debug", ".comment"))}
+
+
+def _measure(board: Board, options: Options, elf: Path, files: tuple[str, ...]) -> Firmware:
+    s = section_sizes(board, elf)
+    text, plan = s.get(".text", 0), s.get(".plan", 0)
+    rodata = sum(s.get(n, 0) for n in (".rodata", ".ARM.exidx", ".srodata"))
+    data, bss = s.get(".data", 0), s.get(".bss", 0)
+    memory, stack = s.get(".memory", 0), s.get(".stack", 0)
+    return Firmware(
+        board.name, options.app, elf, text, rodata, plan, data, bss, memory, stack, text + rodata + plan + data,
+        data + bss + memory + stack, files,
+    )  # fmt: skip
+
+
+def _outputs(board: Board, elf: Path) -> tuple[str, ...]:
+    """Further files that flashing tools want."""
+    made = [elf.name, "firmware.map"]
+    wanted = set(board.outputs) | ({"bin"} if "uf2" in board.outputs else set())
+    for kind in sorted(wanted - {"uf2"}):
+        form = {"bin": "binary", "hex": "ihex"}.get(kind)
+        if form is None:
+            raise BoardError(f"{board.folder / 'board.toml'}: 'build.outputs' knows bin, hex and uf2, not '{kind}'")
+        target = elf.with_suffix(f".{kind}")
+        subprocess.run([f"{board.prefix}objcopy", "-O", form, str(elf), str(target)], check=True)
+        made.append(target.name)
+    if "uf2" in board.outputs:
+        elf.with_suffix(".uf2").write_bytes(uf2(elf.with_suffix(".bin").read_bytes(), board.flash.origin, board.uf2_family))
+        made.append("firmware.uf2")
+    return tuple(made)
+
+
+def build(board: Board | str, plan: Plan | str | Path, directory: str | Path, options: Options | None = None) -> Firmware:
+    """Build firmware that runs `plan` on `board` into `directory`."""
+    options = options or Options()
+    board = find_board(board) if isinstance(board, str) else board
+    plan = plan if isinstance(plan, Plan) else Plan.load(plan)
+    if not plan.calls:
+        raise PlanError(f"plan '{plan.name}' has no calls: there is nothing to build")
+    directory = Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise BoardError(f"cannot build into '{directory}': it is a file, give a folder")
+    compiler(board)
+    _check_budget(board, plan, options)
+    generate(board, plan, options, directory)
+    done = subprocess.run(command(board, plan, options, directory), capture_output=True, text=True)
+    if done.returncode != 0:
+        raise _explain(board, plan, options, done.stderr)
+    elf = directory / "firmware.elf"
+    return _measure(board, options, elf, _outputs(board, elf))
