@@ -125,13 +125,16 @@ def check_labels(y: Array | None, samples: int, classes: int | None, where: str)
         raise DataError(f"{where} has type {y.dtype}; labels are integers from 0")
     low, high = int(y.min()), int(y.max())
     if low < 0 or (classes is not None and high >= classes):
-        limit = "" if classes is None else f"..{classes - 1}"
-        raise DataError(f"{where} has labels {low}..{high}; the model takes 0{limit} (give --classes {high + 1} for a head of that size)")
+        limit = " and up" if classes is None else f"..{classes - 1}"
+        way = "count classes from 0" if low < 0 else f"give --classes {high + 1} for a head of that size"
+        raise DataError(f"{where} has labels {low}..{high}; the model takes 0{limit} ({way})")
     return y.astype(np.int32)
 
 
 def convert(x: Array, spec: InputSpec, where: str) -> tuple[Array, str]:
     """Samples [n, ...] in the model's form, and what was done."""
+    if x.ndim == 0 or len(x) == 0:
+        raise DataError(f"{where} holds no samples (shape {list(x.shape)})")
     if x.dtype == np.uint8:
         x, fitted = fit_images(x, spec.shape, where)
         values, mapped = map_bytes(x, spec)

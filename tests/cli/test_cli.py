@@ -68,6 +68,12 @@ def test_ops(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0 and "conv2d" in out
 
 
+def test_operators_page_is_current(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
+    code, out, _ = call(capsys, "ops", "--markdown")
+    assert code == 0 and out == page.read_text(), "write it again: kilograd ops --markdown > docs/operators.md"
+
+
 def test_emit_and_run_a_plan(capsys: pytest.CaptureFixture[str], digits_plan: Path, tmp_path: Path) -> None:
     found = as_json(capsys, "emit", digits_plan, "-o", tmp_path / "c", "--name", "digits")
     assert "digits.h" in found["files"] and (tmp_path / "c" / "digits.c").is_file()
@@ -163,6 +169,11 @@ def test_budget(capsys: pytest.CaptureFixture[str]) -> None:
         (["emit", "absent.kgp", "-o", "x"], 1, "absent.kgp"),
         (["tune", "PLAN", "--data", "absent.npz"], 1, "absent.npz"),
         (["tune", "PLAN", "--data", "x.npz", "--train", "head"], 1, "is a plan"),
+        (["tune", "PLAN", "--data", "x.npz", "--lr", "0.1", "--skip-threshold", "0.2"], 1, "leave --lr, --skip-threshold out"),
+        (["tune", "PLAN", "--data", "x.npz", "--sram", "1K"], 1, "short by"),
+        (["tune", "PLAN", "--data", "x.npz", "--seed", "-1"], 2, "--seed"),
+        (["inspect", "PLAN"], 1, "is a plan"),
+        (["compile", "PLAN"], 1, "is a plan"),
         (["run", "PLAN", "--input", "absent.npy"], 1, "absent.npy"),
         (["tune", "PLAN"], 2, "--data"),
         (["nonsense"], 2, "nonsense"),
@@ -172,6 +183,108 @@ def test_budget(capsys: pytest.CaptureFixture[str]) -> None:
 def test_errors(capsys: pytest.CaptureFixture[str], digits_plan: Path, argv: list[str], code: int, message: str) -> None:
     found, out, err = call(capsys, *[str(digits_plan) if a == "PLAN" else a for a in argv])
     assert found == code and message in err and "Traceback" not in err and out == "" and err.startswith("kilograd: ")
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One 3x3 convolution on [1, 6, 6, 2] and a classifier of four."""
+    from tests.tflite_builder import INT8, ModelBuilder
+
+    rng, m = np.random.default_rng(0), ModelBuilder()
+    x, h, y = m.tensor("x", (1, 6, 6, 2), INT8, 0.05, -3), m.tensor("h", (1, 4, 4, 3), INT8, 0.4, 0), m.tensor("y", (1, 4), INT8, 0.5, 0)
+    w = m.constant("w", rng.integers(-127, 128, (3, 3, 3, 2)).astype(np.int8), 0.02, 0)
+    v = m.constant("v", rng.integers(-127, 128, (4, 48)).astype(np.int8), 0.02, 0)
+    b, c = (m.constant(name, np.zeros(n, np.int32), s, 0) for name, n, s in (("b", 3, 0.001), ("c", 4, 0.008)))
+    stride = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1, "Padding": 1}
+    m.op("CONV_2D", [x, w, b], h, "Conv2DOptions", **stride)
+    m.op("FULLY_CONNECTED", [h, v, c], y, "FullyConnectedOptions")
+    path = tmp_path_factory.mktemp("model") / "small.tflite"
+    path.write_bytes(m.build([x], [y]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros((2, 6, 6, 2), np.int32), "has type int32"),
+        (np.zeros((2, 6, 6, 2), bool), "has type bool"),
+        (np.zeros((2, 6, 6, 2), complex), "has type complex128"),
+        (np.zeros((2, 5, 6, 2), np.int8), "samples of shape [5, 6, 2], the model reads [6, 6, 2]"),
+        (np.zeros((0, 6, 6, 2), np.int8), "no samples"),
+        (np.full((1, 6, 6, 2), np.nan), "NaN or infinite"),
+        (np.float32(3), "no samples"),
+        (b"", "not a readable .npy"),
+        (b"\x93NUMPYjunk", "not a readable .npy"),
+    ],
+    ids=lambda v: str(getattr(v, "dtype", "")) + str(getattr(v, "shape", "")) if not isinstance(v, str) else "",
+)
+def test_bad_inputs_of_run(capsys: pytest.CaptureFixture[str], small_model: Path, tmp_path: Path, content: Any, message: str) -> None:
+    path = tmp_path / "x.npy"
+    path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content)
+    code, out, err = call(capsys, "run", small_model, "--input", path)
+    assert code == 1 and message in err and err.startswith("kilograd: ") and err.count("\n") == 1 and not out
+
+
+ZEROS = np.zeros((4, 6, 6, 2), np.int8)
+GOOD = {"x_train": ZEROS, "y_train": np.arange(4), "x_test": ZEROS[:2], "y_test": np.arange(2)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_train": np.arange(4) + 3}, "labels 3..6; the model takes 0..3 (give --classes 7"),
+        ({"y_test": np.array([-1, 0])}, "labels -1..0; the model takes 0..3 (count classes from 0)"),
+        ({"y_test": np.arange(3)}, "one label a sample"),
+        ({"x_train": np.full((4, 6, 6, 2), np.nan)}, "NaN or infinite"),
+        ({"x_train": np.zeros((4, 5, 6, 2), np.int8)}, "the model reads [6, 6, 2]"),
+        ({"x_test": np.zeros((0, 6, 6, 2), np.int8)}, "empty"),
+    ],
+    ids=lambda v: "-".join(v) if isinstance(v, dict) else "",
+)
+def test_bad_data_of_tune(capsys: pytest.CaptureFixture[str], small_model: Path, tmp_path: Path, change: Any, message: str) -> None:
+    np.savez(tmp_path / "d.npz", **{**GOOD, **change})
+    code, out, err = call(capsys, "tune", small_model, "--data", tmp_path / "d.npz", "--train", "head", "--json")
+    assert code == 1 and message in err and json.loads(out)["error"]["type"] == "DataError" and err.count("\n") == 1
+
+
+def test_bad_files(capsys: pytest.CaptureFixture[str], small_model: Path, digits_plan: Path, tmp_path: Path) -> None:
+    """Empty, cut and damaged models, plans and schemes: one line on stderr, exit code 1."""
+    model, plan = small_model.read_bytes(), digits_plan.read_bytes()
+    for name, content in (
+        ("empty.tflite", b""), ("cut.tflite", model[: len(model) // 2]), ("empty.kgp", b""), ("cut.kgp", plan[:-9]),
+        ("flipped.kgp", plan[:100] + bytes([plan[100] ^ 4]) + plan[101:]), ("text.tflite", b"hello, this is no model at all"),
+    ):  # fmt: skip
+        path = tmp_path / name
+        path.write_bytes(content)
+        code, _, err = call(capsys, "emit", path, "-o", tmp_path / "c")
+        assert code == 1 and name in err and err.startswith("kilograd: ") and err.count("\n") == 1, (name, err)
+        assert not (tmp_path / "c").exists()
+    for text, message in (('{"weights": [{"layer": "nope", "fraction": 1}]}', "'nope'"), ("{", "is not JSON"), ("", "is not JSON")):
+        (tmp_path / "s.json").write_text(text)
+        code, _, err = call(capsys, "compile", small_model, "--train", tmp_path / "s.json")
+        assert code == 1 and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("scheme", ["head", "last:1", "bias:1", "full"])
+def test_schemes_and_options(capsys: pytest.CaptureFixture[str], small_model: Path, tmp_path: Path, scheme: str) -> None:
+    """Every word for --train, every storage of learned numbers, accumulation; more of them take more memory."""
+    np.savez(tmp_path / "d.npz", **GOOD)  # type: ignore[arg-type]
+    command = ("tune", small_model, "--data", tmp_path / "d.npz", "--train", scheme, "--epochs", 1)
+    plain, fine, summed, small = (
+        as_json(capsys, *command, *more)
+        for more in ((), ("--storage", "w8f8"), ("--accumulate", 2), ("--bias", "int16", "--schedule", "constant"))
+    )
+    assert plain["steps"] == 4 and len(plain["losses"]) == 4
+    assert plain["sram_bytes"] < fine["sram_bytes"] < summed["sram_bytes"] and small["sram_bytes"] != plain["sram_bytes"]
+
+
+def test_the_collection_of_the_ancestor(capsys: pytest.CaptureFixture[str]) -> None:
+    """The 49 KB scheme of MCUNet within its limit, all state counted; the arena close to its bound."""
+    model, schemes = require("models/backbones/mcunet-5fps_int8.tflite"), require("models/backbones/schemes.json")
+    found = as_json(capsys, "compile", model, "--train", f"{schemes}:mcunet-5fps/49kb", "--classes", 10, "--sram", "200000")
+    assert found["sram_bytes"] <= 200_000 and found["arena_bytes"] <= 1.02 * found["liveness_bound_bytes"]
+    code, _, err = call(capsys, "compile", model, "--train", f"{schemes}:mcunet-5fps/none", "--classes", 10)
+    assert code == 1 and "49kb" in err
 
 
 def test_debug_shows_the_traceback() -> None:

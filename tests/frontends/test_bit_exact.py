@@ -176,6 +176,28 @@ def test_scales_of_uint8_models_are_multiplied_in_float32(depthwise: bool, runne
     assert compare(large_uint8_convolution(depthwise, 0), graph, random_inputs(graph, 1), RUNNERS[runner](graph))["mismatches"]
 
 
+def fully_connected_at_halves(dtype: str) -> bytes:
+    """Sums (the biases; weights are zero) that lie on halves of the result, where the precision of s_x s_w decides the rounding."""
+    m, s_x, s_w = ModelBuilder(), np.float32(0.363), np.float32(0.0431)
+    s_y = np.float32(float(s_x) * float(s_w) * 5e5)
+    sums = np.arange(250_000, 32_000_000, 500_000).astype(np.int32)
+    x, y = m.tensor("x", (1, 4), dtype, s_x, 0), m.tensor("y", (1, len(sums)), dtype, s_y, 0)
+    w = m.constant("w", np.zeros((len(sums), 4), np.uint8 if dtype == UINT8 else np.int8), s_w, 0)
+    m.op("FULLY_CONNECTED", [x, w, m.constant("b", sums, s_x * s_w, 0)], y, "FullyConnectedOptions")
+    return m.build([x], [y])
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("dtype", [INT8, UINT8])
+def test_scales_of_fully_connected_are_multiplied_in_double(dtype: str, runner: str) -> None:
+    """Unlike those of uint8 convolutions."""
+    content = fully_connected_at_halves(dtype)
+    check(content, runner, 2)
+    graph = import_tflite(content)
+    graph.nodes[0].attrs["legacy_scales"] = True
+    assert compare(content, graph, random_inputs(graph, 1), RUNNERS[runner](graph))["mismatches"]
+
+
 @pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize("weights", ["int8", "int8 with zero point", "per-channel", "uint8"])
 @pytest.mark.parametrize("rank", [2, 4])

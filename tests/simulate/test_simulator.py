@@ -226,6 +226,7 @@ def bad(x: Any = None, y: Any = None) -> tuple[Any, Any]:
     [
         (*bad(x=np.zeros((4, 5, 6, 3), np.int8)), r"samples of shape \(6, 6, 3\)"),
         (*bad(x=np.full((4, 6, 6, 3), np.nan)), "sample 0 has NaN"),
+        (*bad(x=np.zeros((0, 6, 6, 3), np.int8)), "no samples are given"),
         (*bad(x=np.zeros((4, 6, 6, 3), np.uint8)), "subtract 128"),
         (*bad(x=np.full((4, 6, 6, 3), 200)), "int8"),
         (*bad(x=np.zeros((4, 6, 6, 3), complex)), "must be numbers"),

@@ -278,6 +278,11 @@ def test_missing_rule_names_the_layer_and_the_way_out() -> None:
     ("config", "message"),
     [
         (TrainConfig(accumulate=0), "accumulate is 0"),
+        (TrainConfig(accumulate=2.5), "accumulate is 2.5; it must be a whole number"),  # type: ignore[arg-type]
+        (TrainConfig(storage="w3"), "storage is 'w3'; it can be 'w8' or 'w8f8'"),  # type: ignore[arg-type]
+        (TrainConfig(bias="int8"), "bias is 'int8'"),  # type: ignore[arg-type]
+        (TrainConfig(loss="hinge"), "loss is 'hinge'"),  # type: ignore[arg-type]
+        (TrainConfig(guard=float("nan")), "guard is nan"),
         (TrainConfig(skip_threshold=1.5), "skip_threshold is 1.5"),
         (TrainConfig(exponent_start=-99), "exponent_start is -99"),
         (TrainConfig(learning_rate=-1.0), "learning rate is -1.0"),

@@ -83,7 +83,7 @@ def add_to(app: typer.Typer) -> None:
     def demo(
         svg: Annotated[Path, typer.Option("--map", metavar="FILE.svg", help="Where the memory map goes.")] = Path("memory-map.svg"),
         epochs: Annotated[int, typer.Option(min=1, help="Passes over the 450 samples.")] = EPOCHS,
-        seed: Annotated[int, typer.Option(help="Of the order of samples and of rounding.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, help="Of the order of samples and of rounding.")] = 0,
         as_json: Json = False,
     ) -> None:
         """Watch a quantized network learn real handwriting that is turned on its side."""

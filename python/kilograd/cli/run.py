@@ -45,7 +45,7 @@ def add_to(app: typer.Typer) -> None:
         report = Report(as_json)
         plan = open_plan(model)
         spec, x = plan_spec(plan), read_array(input)
-        samples, note = convert(x[None] if x.shape in (spec.shape[1:], ()) else x, spec, f"'{input}'")
+        samples, note = convert(x[None] if x.shape == spec.shape[1:] else x, spec, f"'{input}'")
         simulator = kg.Simulator(plan)
         results = []
         with report.progress("run", len(samples)) as done:

@@ -17,7 +17,9 @@ from kilograd.cli.options import Classes, Flash, Json, Model, Sram, Train
 from kilograd.cli.tuning import Outcome, fine_tune, learned
 from kilograd.data import Dataset, input_spec, load_dataset
 from kilograd.errors import KilogradError
+from kilograd.ir.graph import DType
 from kilograd.plan.plan import Plan
+from kilograd.plan.report import check_budget
 from kilograd.report.figures import figures
 from kilograd.report.terminal import loss_curve
 from kilograd.train.config import TrainConfig
@@ -26,6 +28,9 @@ Loss = Literal["cross_entropy", "mean_squared_error"]
 Schedule = Literal["constant", "linear", "cosine"]
 Storage = Literal["w8", "w8f8"]
 Bias = Literal["int32", "int16"]
+
+
+FIXED_BY_A_PLAN = ("train", "classes", "lr", "schedule", "warmup", "loss", "storage", "bias", "accumulate", "skip_threshold")
 
 
 @dataclass(frozen=True)
@@ -43,18 +48,30 @@ class Job:
 def prepare(job: Job, data: Path, config: Callable[[int], TrainConfig]) -> tuple[Plan, Dataset]:
     """Plan and converted data. `config` takes the number of training samples. A plan file is taken as it is."""
     if is_plan(job.model):
-        if job.train is not None or job.classes is not None:
-            raise KilogradError(f"'{job.model}' is a plan, which fixes what learns: leave --train and --classes out, or give the model")
         plan = Plan.load(job.model)
         if "train_step" not in plan.entries:
             raise KilogradError(f"'{job.model}' was compiled for inference only: compile it with --train, or give the model file")
-        return plan, load_dataset(data, plan_spec(plan), plan_classes(plan), labels=not job.regression)
+        check_budget(plan, job.sram, job.flash)
+        return plan, load_dataset(data, plan_spec(plan), plan_classes(plan), labels=not is_regression(plan))
     graph = kg.load(job.model)
     classes = job.classes or int(graph[graph.outputs[0]].shape[-1])
     dataset = load_dataset(data, input_spec(graph), classes, labels=not job.regression)
     scheme = job.train or recipe.SCHEME
     plan = kg.compile(graph, train=scheme, classes=job.classes, config=config(len(dataset.x_train)), sram=job.sram, flash=job.flash)
     return plan, dataset
+
+
+def is_regression(plan: Plan) -> bool:
+    """True for a plan that learns by mean squared error: its target looks like its output, int8."""
+    return plan.tensors[plan.label].dtype is DType.INT8
+
+
+def refuse_fixed(context: typer.Context, model: Path) -> None:
+    """Raise where an option is given that the plan has fixed already, so that none is ignored in silence."""
+    given = [n for n in FIXED_BY_A_PLAN if (source := context.get_parameter_source(n)) is not None and source.name == "COMMANDLINE"]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise KilogradError(f"'{model}' is a plan, which fixes what learns and how: leave {names} out, or give the model file")
 
 
 def tell(report: Report, outcome: Outcome, name: str, memory: dict[str, Any], fresh: bool) -> None:
@@ -76,12 +93,13 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def tune(
+        context: typer.Context,
         model: Model,
         data: Annotated[Path, typer.Option("--data", metavar="FILE.npz", help="x_train, y_train, x_test, y_test (or x, y, is_test).")],
         train: Train = None,
         classes: Classes = None,
         epochs: Annotated[int, typer.Option(min=1, help="Passes over the training samples.")] = recipe.EPOCHS,
-        seed: Annotated[int, typer.Option(help="Of the order of samples and of rounding.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, help="Of the order of samples and of rounding.")] = 0,
         lr: Annotated[float, typer.Option(help="Learning rate, in real units as for float SGD.")] = recipe.LEARNING_RATE,
         schedule: Annotated[Schedule, typer.Option(help="constant, linear or cosine.")] = recipe.SCHEDULE,
         warmup: Annotated[int, typer.Option(min=0, help="Samples over which the rate rises.")] = recipe.WARMUP_STEPS,
@@ -97,10 +115,12 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Fine-tune on a data file: accuracy before and after, the loss curve, memory.
 
-        With --classes the head starts fresh, so the accuracy before is that of guessing.
+        With --classes the head starts fresh, so the accuracy before is that of guessing. A plan has fixed what learns and how; only --data,
+        --epochs, --seed (of the order) and budgets go with it.
         """
         report = Report(as_json)
-        regression = loss == "mean_squared_error"
+        if is_plan(model):
+            refuse_fixed(context, model)
 
         def config(samples: int) -> TrainConfig:
             steps = samples * epochs
@@ -109,8 +129,9 @@ def add_to(app: typer.Typer) -> None:
                 storage=storage, bias=bias, accumulate=accumulate, skip_threshold=skip_threshold,
             )  # fmt: skip
 
-        plan, dataset = prepare(Job(model, train, classes, sram, flash, regression), data, config)
+        plan, dataset = prepare(Job(model, train, classes, sram, flash, loss == "mean_squared_error"), data, config)
         report.say(dataset.description)
+        regression = is_regression(plan)
         outcome, simulator = fine_tune(plan, dataset, epochs, seed, report, regression)
         if output is not None:
             learned(plan, simulator).save(output)

@@ -11,6 +11,7 @@ from kilograd.frontends.tflite_file import IDENTIFIER
 from kilograd.ir.graph import Graph
 
 MAX_FILE = 1 << 31
+PLAN_MAGIC = b"KGP\n"
 
 
 def read_model(path: str | PathLike[str]) -> bytes:
@@ -21,6 +22,8 @@ def read_model(path: str | PathLike[str]) -> bytes:
     if file.stat().st_size > MAX_FILE:
         raise ModelError(f"'{file}' has more than 2 GB; kilograd reads models that fit a microcontroller.")
     data = file.read_bytes()
+    if data[:4] == PLAN_MAGIC:
+        raise ModelError(f"'{file}' is a plan (.kgp), which is compiled already; a model file (.tflite) is wanted here.")
     if data[4:8] != IDENTIFIER and file.suffix.lower() != ".tflite":
         raise ModelError(f"'{file}' is no model that kilograd reads: supported is TensorFlow Lite (.tflite, int8 or uint8).")
     return data

@@ -87,7 +87,7 @@ def reading(what: str) -> Iterator[None]:
         raise
     except _DAMAGE as error:
         raise ModelError(
-            f"{what} cannot be read ({type(error).__name__}: {str(error)[:120]}): the file is truncated or damaged. "
+            f"{what} cannot be read ({str(error)[:120] or type(error).__name__}): the file is truncated or damaged. "
             "Copy it again or export the model again."
         ) from error
 

@@ -54,7 +54,7 @@ class SliceOperator(Operator):
 
 @register
 class Slice(SliceOperator):
-    """Attributes: axis, start."""
+    """y = x[.., start : start + n, ..]. Attributes: axis, start."""
 
     name = "slice"
     no_gradient = "it is part of a backward pass"
@@ -63,7 +63,7 @@ class Slice(SliceOperator):
 
 @register
 class ChannelSlice(SliceOperator):
-    """Attribute: channels (default: what the result has)."""
+    """y = x[.., :channels], saved for the backward pass. Attribute: channels (default: what the result has)."""
 
     name = "channel_slice"
     no_gradient = "it only saves a value for the backward pass"

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kilograd.errors import GraphError
+from kilograd.errors import GraphError, SchemeError
 from kilograd.ir.graph import Graph
 from kilograd.ops.base import infer_outputs
 from kilograd.plan.lifetime import lifetimes
@@ -60,6 +60,8 @@ def _training(graph: Graph, train: str | Scheme, classes: int | None, config: Tr
     if classes is not None:
         graph = import_module("kilograd.train.head").replace_head(graph, classes)
     scheme = scheme_module.parse_scheme(train, graph) if isinstance(train, str) else train
+    if not isinstance(scheme, scheme_module.Scheme):
+        raise SchemeError(f"train is {train!r}; give 'head', 'last:K', 'bias:K', 'full', a scheme file, or a Scheme")
     trained = import_module("kilograd.train.autodiff").training_graph(graph, scheme, config)
     about = {"scheme": train if isinstance(train, str) else train.to_json(), "classes": classes, "config": asdict(config)}
     return trained, about

@@ -22,6 +22,8 @@ PEAK_TENSORS = 12
 def parse_size(text: str | int) -> int:
     """Bytes of '256K' (1024), '1.5M', '4096'."""
     if isinstance(text, int):
+        if text < 0:
+            raise BudgetError(f"{text} is no memory size: give bytes from 0 on")
         return text
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)\s*", text)
     if match is None or match[2].lower() not in UNITS:
@@ -115,18 +117,23 @@ def check_budget(plan: Plan, sram: str | int | None, flash: str | int | None) ->
         raise BudgetError(text + " What to try: a smaller model (fewer channels), or fewer classes.")
 
 
+def brief(name: str, limit: int = 60) -> str:
+    """A name short enough for a message: converters join the names of all operators that they fused."""
+    return name if len(name) <= limit else f"{name[: limit - 1]}…"
+
+
 def _overrun(what: str, needed: int, given: int) -> str:
     return f"The plan needs {_kilobytes(needed)} of {what}; the budget is {_kilobytes(given)}, short by {needed - given:,} bytes. "
 
 
 def _listing(items: list[tuple[str, int]]) -> str:
-    return "; ".join(f"'{name}' {size:,} bytes" for name, size in items) + "."
+    return "; ".join(f"'{brief(name)}' {size:,} bytes" for name, size in items) + "."
 
 
 def _sram_advice(plan: Plan, report: dict[str, Any]) -> str:
     peak = report["peak"]
     text = f"Arena {report['arena_bytes']:,}, state {report['state_bytes']:,}. "
-    text += f"The peak is at '{peak['name']}'; the five largest tensors there: "
+    text += f"The peak is at '{brief(peak['name'])}'; the five largest tensors there: "
     text += _listing([(t["name"], t["bytes"]) for t in peak["tensors"][:5]])
     advice = []
     if plan.label:

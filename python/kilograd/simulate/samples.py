@@ -16,6 +16,8 @@ def _batched(x: Array, tensor: PlanTensor) -> Array:
         return x[None]
     if x.ndim != len(one) + 1 or x.shape[1:] != one:
         raise DataError(f"the model reads samples of shape {one} ('{tensor.name}'); given is an array of shape {x.shape}")
+    if len(x) == 0:
+        raise DataError(f"no samples are given: an array of shape {x.shape}")
     return x
 
 

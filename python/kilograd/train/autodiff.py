@@ -17,7 +17,7 @@ from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Phase, Tensor
 from kilograd.ops import fields, operator
 from kilograd.ops.base import Operator, infer_outputs
 from kilograd.ops.fixed_point import ROUND_NEAREST, ROUND_STOCHASTIC, TRAIN_STATE, exponent_initial
-from kilograd.train.config import TrainConfig
+from kilograd.train.config import TrainConfig, check_config
 from kilograd.train.head import cut_tail
 from kilograd.train.learned import Learned, add_update_state, apply_nodes, make_learnable, scale_guard
 from kilograd.train.schedule import learning_rate_points
@@ -256,15 +256,6 @@ def _set_phases(graph: Graph, learned: Learned) -> None:
     graph.nodes.sort(key=lambda n: n.phase is Phase.FORWARD)
 
 
-def _check_config(config: TrainConfig) -> None:
-    if config.accumulate < 1:
-        raise SchemeError(f"accumulate is {config.accumulate}; it counts samples a step, 1 or more")
-    if not 0.0 <= config.skip_threshold <= 1.0 and config.loss == "cross_entropy":
-        raise SchemeError(f"skip_threshold is {config.skip_threshold}; max |p - y| lies in 0..1")
-    if not -60 <= config.exponent_start <= 30:
-        raise SchemeError(f"exponent_start is {config.exponent_start}; exponents lie in -60..30")
-
-
 def _check_cut(graph: Graph, out: Graph) -> None:
     """The loss takes over a softmax as it usually is, without a temperature."""
     kept = {n.name for n in out.nodes}
@@ -310,7 +301,7 @@ def training_graph(graph: Graph, scheme: Scheme, config: TrainConfig | None = No
     are computed, also those that no update needs: learned tensors get the same bits, which tests use.
     """
     config = config or TrainConfig()
-    _check_config(config)
+    check_config(config)
     selection = resolve(scheme, graph)
     out = cut_tail(graph, config.loss)
     _check_cut(graph, out)
