@@ -52,6 +52,13 @@ void kg_check_range(kg_check *c, int64_t value, int64_t lo, int64_t hi) {
   if (value < lo || value > hi) c->ok = 0;
 }
 
+void kg_check_s8(kg_check *c, int32_t value) { kg_check_range(c, value, -128, 127); }
+
+void kg_check_clamp(kg_check *c, int32_t lo, int32_t hi) {
+  kg_check_range(c, lo, -128, hi);
+  kg_check_range(c, hi, lo, 127);
+}
+
 static const uint8_t *table(kg_check *c, kg_ref ref, int64_t bytes, uint32_t align) {
   if (bytes < 0 || kg_ref_segment(ref) != KG_SEG_CONST || kg_ref_offset(ref) % align != 0 ||
       (int64_t)kg_ref_offset(ref) + bytes > (int64_t)c->const_bytes) {
@@ -78,6 +85,11 @@ void kg_check_table_s32(kg_check *c, kg_ref ref, int64_t count, int32_t lo, int3
   }
 }
 
+void kg_check_requantize(kg_check *c, kg_ref multiplier, kg_ref shift, int32_t channels) {
+  kg_check_table_s32(c, multiplier, channels, 0, INT32_MAX);
+  kg_check_table_s8(c, shift, channels, -31, 30);
+}
+
 int64_t kg_check_mul(kg_check *c, int64_t a, int64_t b) {
   if (a < 0 || b < 0 || (b > 0 && a > KG_CHECK_MAX_BYTES / b)) {
     c->ok = 0;
@@ -86,18 +98,29 @@ int64_t kg_check_mul(kg_check *c, int64_t a, int64_t b) {
   return a * b;
 }
 
+int64_t kg_check_mul3(kg_check *c, int64_t x, int64_t y, int64_t z) { return kg_check_mul(c, kg_check_mul(c, x, y), z); }
+
+void kg_check_error_in(kg_check *c, kg_ref data, kg_ref exponent, int64_t bytes) {
+  kg_check_read(c, data, bytes, 1);
+  kg_check_read(c, exponent, (int64_t)sizeof(kg_exponent), 4);
+}
+
 void kg_check_error_out(kg_check *c, const kg_error_out *out, int64_t bytes, kg_ref alias) {
   kg_check_write(c, out->data, bytes, 1, alias);
   kg_check_write(c, out->exponent, (int64_t)sizeof(kg_exponent), 4, KG_REF_NONE);
   kg_check_read(c, out->train, (int64_t)sizeof(kg_train_state), 4);
 }
 
-void kg_check_update(kg_check *c, const kg_update *u, kg_ref weights, int64_t count, int32_t channels) {
+void kg_check_update_rates(kg_check *c, const kg_update *u, int32_t channels) {
   kg_check_range(c, u->rounding, KG_ROUND_STOCHASTIC, KG_ROUND_NEAREST);
   kg_check_read(c, u->train, (int64_t)sizeof(kg_train_state), 4);
   kg_check_read(c, u->mantissa, 4 * (int64_t)channels, 4);
   kg_check_table_s32(c, u->mantissa, channels, 0, INT32_MAX);
   kg_check_read(c, u->exponent, channels, 1);
+}
+
+void kg_check_update(kg_check *c, const kg_update *u, kg_ref weights, int64_t count, int32_t channels) {
+  kg_check_update_rates(c, u, channels);
   if (u->pending != KG_REF_NONE) {
     kg_check_write(c, u->pending, kg_check_mul(c, count, 4), 4, KG_REF_NONE);
   } else {

@@ -1,4 +1,4 @@
-/* Inner products of int8 rows. */
+/* Sums over int8 rows: inner products, and multiples of a row added to sums. */
 #ifndef KG_COMMON_DOT_H
 #define KG_COMMON_DOT_H
 
@@ -17,7 +17,11 @@ static inline int32_t kg_dot_s8(const int8_t *x, const int8_t *w, int32_t n, int
   return acc;
 }
 
-/* a + b with wrap-around (a hostile bias must not be undefined behaviour). */
-static inline int32_t kg_add_wrap(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+/* acc[i] += g * (x[i] - zero); g fits an int16. */
+static inline void kg_add_scaled_s8(int32_t *restrict acc, const int8_t *x, int32_t n, int32_t g, int32_t zero) {
+  const int16_t gs = (int16_t)g;
+  const int16_t zx = (int16_t)zero;
+  for (int32_t i = 0; i < n; ++i) acc[i] += (int32_t)gs * (int16_t)(x[i] - zx);
+}
 
 #endif

@@ -22,6 +22,11 @@ typedef struct kg_error_writer {
   uint32_t peak;  /* largest |acc| so far */
 } kg_error_writer;
 
+/* Exponent e of an error tensor that is read: its values are q * 2^e. */
+static inline int32_t kg_error_exponent(const kg_memory *mem, kg_ref exponent) {
+  return ((const kg_exponent *)kg_in(mem, exponent))->e;
+}
+
 /* Begin to write a tensor whose accumulators have the value acc * 2^acc_exponent. */
 static inline kg_error_writer kg_error_begin(const kg_memory *mem, const kg_error_out *out, int32_t acc_exponent) {
   const kg_train_state *train = (const kg_train_state *)kg_in(mem, out->train);

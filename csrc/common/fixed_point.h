@@ -11,6 +11,9 @@ static inline int32_t kg_clamp_s32(int32_t v, int32_t lo, int32_t hi) { return v
 
 static inline int32_t kg_sat_s32(int64_t v) { return v > INT32_MAX ? INT32_MAX : v < INT32_MIN ? INT32_MIN : (int32_t)v; }
 
+/* a + b with wrap-around (a hostile bias must not be undefined behaviour). */
+static inline int32_t kg_add_wrap(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+
 /* a * 2^shift with wrap-around, shift in 0..31 (left shifts of negative values are undefined in C). */
 static inline int32_t kg_shl_s32(int32_t a, int32_t shift) { return (int32_t)((uint32_t)a << shift); }
 

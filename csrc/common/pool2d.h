@@ -32,29 +32,10 @@ static inline kg_span kg_pool_outputs(int32_t i, int32_t stride, int32_t pad, in
   return s;
 }
 
-static inline void kg_pool2d_check_axis(kg_check *c, int32_t in, int32_t out, int32_t k, int32_t stride, int32_t pad) {
-  const int32_t limit = 1 << 15;
-  kg_check_range(c, in, 1, limit);
-  kg_check_range(c, out, 1, limit);
-  kg_check_range(c, k, 1, 1024);
-  kg_check_range(c, stride, 1, 1024);
-  kg_check_range(c, pad, 0, (int64_t)k - 1);
-  kg_check_range(c, ((int64_t)out - 1) * stride - pad, -(int64_t)pad, (int64_t)in - 1); /* the last window sees a pixel */
-}
-
 /* Sizes are sane and every window sees at least one pixel. */
-static inline void kg_pool2d_check_shape(kg_check *c, const kg_pool2d_shape *s) {
-  kg_check_range(c, s->channels, 1, 1 << 16);
-  kg_pool2d_check_axis(c, s->in_h, s->out_h, s->k_h, s->stride_h, s->pad_top);
-  kg_pool2d_check_axis(c, s->in_w, s->out_w, s->k_w, s->stride_w, s->pad_left);
-}
-
-static inline int64_t kg_pool2d_inputs(kg_check *c, const kg_pool2d_shape *s) {
-  return kg_check_mul(c, kg_check_mul(c, s->in_h, s->in_w), s->channels);
-}
-
-static inline int64_t kg_pool2d_outputs(kg_check *c, const kg_pool2d_shape *s) {
-  return kg_check_mul(c, kg_check_mul(c, s->out_h, s->out_w), s->channels);
-}
+void kg_pool2d_check_shape(kg_check *c, const kg_pool2d_shape *s);
+/* Elements of the input and of the output. */
+int64_t kg_pool2d_inputs(kg_check *c, const kg_pool2d_shape *s);
+int64_t kg_pool2d_outputs(kg_check *c, const kg_pool2d_shape *s);
 
 #endif

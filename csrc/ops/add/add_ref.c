@@ -1,8 +1,6 @@
 #include "add.h"
 
-#include "../../common/bits.h"
-#include "../../common/dot.h"
-#include "../../common/fixed_point.h"
+#include "../../common/output.h"
 
 static int32_t scaled(int32_t x, int32_t zero, int32_t multiplier, int32_t shift) {
   return kg_requantize(kg_shl_s32(x - zero, KG_ADD_LEFT_SHIFT), multiplier, shift);
@@ -12,21 +10,16 @@ void kg_add_ref_s8(const kg_add_args *a, const kg_memory *mem) {
   const kg_broadcast *s = &a->shape;
   const int8_t *x1 = (const int8_t *)kg_in(mem, a->x1);
   const int8_t *x2 = (const int8_t *)kg_in(mem, a->x2);
-  int8_t *y = (int8_t *)kg_out(mem, a->y);
-  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  kg_output out = kg_output_begin(mem, a->y, a->mask, a->y_zero, a->y_min, a->y_max);
 
-  for (int32_t row = 0; row < s->size_0 * s->size_1 * s->size_2; ++row) {
-    const int32_t i0 = row / (s->size_1 * s->size_2), i1 = row / s->size_2 % s->size_1, i2 = row % s->size_2;
-    const int8_t *p1 = x1 + i0 * s->a_0 + i1 * s->a_1 + i2 * s->a_2;
-    const int8_t *p2 = x2 + i0 * s->b_0 + i1 * s->b_1 + i2 * s->b_2;
+  for (int32_t row = 0; row < kg_broadcast_rows(s); ++row) {
+    const int8_t *p1 = x1 + kg_broadcast_row(s, row, s->a_0, s->a_1, s->a_2);
+    const int8_t *p2 = x2 + kg_broadcast_row(s, row, s->b_0, s->b_1, s->b_2);
     for (int32_t i = 0; i < s->size_3; ++i) {
       int32_t sum = kg_add_wrap(scaled(p1[i * s->a_3], a->x1_zero, a->x1_multiplier, a->x1_shift),
                                 scaled(p2[i * s->b_3], a->x2_zero, a->x2_multiplier, a->x2_shift));
-      int32_t v = kg_add_wrap(kg_requantize(sum, a->y_multiplier, a->y_shift), a->y_zero);
-      int32_t q = kg_clamp_s32(v, a->y_min, a->y_max);
-      kg_bits_put(&mask, q == v);
-      *y++ = (int8_t)q;
+      kg_output_put(&out, kg_requantize(sum, a->y_multiplier, a->y_shift));
     }
   }
-  kg_bits_end(&mask);
+  kg_output_end(&out);
 }

@@ -14,7 +14,7 @@ static void add_window(const kg_average_pool2d_grad_args *a, const int8_t *gy, i
 void kg_average_pool2d_grad_ref_s8(const kg_average_pool2d_grad_args *a, const kg_memory *mem) {
   const kg_pool2d_shape *s = &a->shape;
   const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
-  const int32_t e = ((const kg_exponent *)kg_in(mem, a->gy_exponent))->e;
+  const int32_t e = kg_error_exponent(mem, a->gy_exponent);
   int32_t *acc = (int32_t *)kg_out(mem, a->scratch);
   kg_error_writer out = kg_error_begin(mem, &a->gx, e - a->shift);
 

@@ -1,6 +1,6 @@
 #include "average_pool2d.h"
 
-#include "../../common/bits.h"
+#include "../../common/output.h"
 
 static int32_t round_divide(int32_t sum, int32_t count, int32_t half_up) {
   const int32_t half = count / 2;
@@ -11,8 +11,7 @@ static int32_t round_divide(int32_t sum, int32_t count, int32_t half_up) {
 void kg_average_pool2d_ref_s8(const kg_average_pool2d_args *a, const kg_memory *mem) {
   const kg_pool2d_shape *s = &a->shape;
   const int8_t *x = (const int8_t *)kg_in(mem, a->x);
-  int8_t *y = (int8_t *)kg_out(mem, a->y);
-  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  kg_output out = kg_output_begin(mem, a->y, a->mask, 0, a->y_min, a->y_max);
 
   for (int32_t oy = 0; oy < s->out_h; ++oy) {
     const kg_span rows = kg_pool_inputs(oy, s->stride_h, s->pad_top, s->k_h, s->in_h);
@@ -23,12 +22,9 @@ void kg_average_pool2d_ref_s8(const kg_average_pool2d_args *a, const kg_memory *
         int32_t sum = 0;
         for (int32_t iy = rows.first; iy < rows.end; ++iy)
           for (int32_t ix = cols.first; ix < cols.end; ++ix) sum += x[(iy * s->in_w + ix) * s->channels + c];
-        int32_t v = round_divide(sum, count, a->half_up);
-        int32_t q = kg_clamp_s32(v, a->y_min, a->y_max);
-        kg_bits_put(&mask, q == v);
-        *y++ = (int8_t)q;
+        kg_output_put(&out, round_divide(sum, count, a->half_up));
       }
     }
   }
-  kg_bits_end(&mask);
+  kg_output_end(&out);
 }

@@ -16,14 +16,9 @@ static int32_t check_grad(const kg_bias_grad_args *a, kg_check *c, int32_t bytes
   kg_check_range(c, a->channels, 1, 1 << 16);
   kg_check_range(c, a->pixels, 1, 1 << 23); /* |sum| <= 2^23 * 128 < 2^31 */
   if (!c->ok) return 0;
-  kg_check_range(c, u->rounding, KG_ROUND_STOCHASTIC, KG_ROUND_NEAREST);
   kg_check_range(c, u->fraction, KG_REF_NONE, KG_REF_NONE);
-  kg_check_read(c, a->gy, kg_check_mul(c, a->pixels, channels), 1);
-  kg_check_read(c, a->gy_exponent, (int64_t)sizeof(kg_exponent), 4);
-  kg_check_read(c, u->train, (int64_t)sizeof(kg_train_state), 4);
-  kg_check_read(c, u->mantissa, 4 * channels, 4);
-  kg_check_table_s32(c, u->mantissa, channels, 0, INT32_MAX);
-  kg_check_read(c, u->exponent, channels, 1);
+  kg_check_error_in(c, a->gy, a->gy_exponent, kg_check_mul(c, a->pixels, channels));
+  kg_check_update_rates(c, u, a->channels);
   if (u->pending != KG_REF_NONE)
     kg_check_write(c, u->pending, 4 * channels, 4, KG_REF_NONE);
   else

@@ -1,7 +1,5 @@
 #include "bias.h"
 
-#include "../../common/dot.h"
-
 void kg_bias_delta_ref_s16(const kg_bias_delta_args *a, const kg_memory *mem) {
   const int32_t *b0 = (const int32_t *)kg_in(mem, a->b0);
   const int16_t *delta = (const int16_t *)kg_in(mem, a->delta);

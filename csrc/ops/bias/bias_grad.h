@@ -4,6 +4,7 @@
 
 #include "bias.h"
 
+/* Channels that are summed at a time: the sums stay in registers or on the stack. */
 enum { KG_BIAS_BLOCK = 16 };
 
 /* acc[j] = sum over pixels of gy[pixel][c + j] for n channels, n <= KG_BIAS_BLOCK. */
@@ -22,6 +23,32 @@ static inline void kg_bias_sum(const int8_t *gy, int32_t pixels, int32_t channel
 static inline int32_t kg_bias_step(const kg_bias_grad_args *a, uint32_t start, int32_t c, int32_t value, int64_t step) {
   int64_t v = kg_update_round(value, step, KG_BIAS_FRACTION, a->update.rounding, kg_random_at(start, (uint32_t)c));
   return (int32_t)(v > a->limit ? a->limit : v < -a->limit ? -a->limit : v);
+}
+
+/* Gradients of all channels and their steps. The biases are `wide` or `narrow`; the other one is NULL. */
+static inline void kg_bias_grad(const kg_bias_grad_args *a, const kg_memory *mem, int32_t *wide, int16_t *narrow) {
+  const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
+  const int32_t e = kg_error_exponent(mem, a->gy_exponent);
+  const kg_train_state *train = (const kg_train_state *)kg_in(mem, a->update.train);
+  const uint32_t start = kg_random_start(train->seed, train->step, a->update.tensor);
+  int32_t *pending = (int32_t *)kg_out(mem, a->update.pending);
+
+  for (int32_t c = 0; c < a->channels; c += KG_BIAS_BLOCK) {
+    const int32_t n = a->channels - c < KG_BIAS_BLOCK ? a->channels - c : KG_BIAS_BLOCK;
+    int32_t acc[KG_BIAS_BLOCK];
+    kg_bias_sum(gy, a->pixels, a->channels, c, n, acc);
+    for (int32_t i = c; i < c + n; ++i) {
+      const kg_rate rate = kg_update_rate(mem, &a->update, i, e);
+      if (rate.mantissa == 0) continue;
+      const int64_t step = kg_update_step(acc[i - c], rate, KG_BIAS_FRACTION);
+      if (pending)
+        kg_update_defer(pending, i, step);
+      else if (wide)
+        wide[i] = kg_bias_step(a, start, i, wide[i], step);
+      else
+        narrow[i] = (int16_t)kg_bias_step(a, start, i, narrow[i], step);
+    }
+  }
 }
 
 #endif

@@ -1,11 +1,6 @@
 #include "conv2d.h"
 
-/* acc[i] += g * (x[i] - x_zero) */
-static void add_scaled(int32_t *restrict acc, const int8_t *x, int32_t n, int32_t g, int32_t x_zero) {
-  const int16_t gs = (int16_t)g;
-  const int16_t zx = (int16_t)x_zero;
-  for (int32_t i = 0; i < n; ++i) acc[i] += (int32_t)gs * (int16_t)(x[i] - zx);
-}
+#include "../../common/dot.h"
 
 /* Gradient of one output channel and tap for all live input channels. */
 static void tap_gradient(const kg_conv2d_shape *s, const int8_t *gy, const int8_t *x, int32_t x_zero, int32_t oc, int32_t tap,
@@ -19,7 +14,7 @@ static void tap_gradient(const kg_conv2d_shape *s, const int8_t *gy, const int8_
       int32_t ix = ox * s->stride_w - s->pad_left + kx * s->dilation_w;
       int32_t g = gy[(oy * s->out_w + ox) * s->out_c + oc];
       if (ix < 0 || ix >= s->in_w || g == 0) continue;
-      add_scaled(acc, x + (iy * s->in_w + ix) * s->live_c, s->live_c, g, x_zero);
+      kg_add_scaled_s8(acc, x + (iy * s->in_w + ix) * s->live_c, s->live_c, g, x_zero);
     }
   }
 }
@@ -30,7 +25,7 @@ void kg_conv2d_grad_weights_ref_s8(const kg_conv2d_grad_weights_args *a, const k
   const int8_t *x = (const int8_t *)kg_in(mem, a->x);
   int8_t *w = (int8_t *)kg_out(mem, a->w_live);
   int32_t *acc = (int32_t *)kg_out(mem, a->scratch);
-  const int32_t e = ((const kg_exponent *)kg_in(mem, a->gy_exponent))->e;
+  const int32_t e = kg_error_exponent(mem, a->gy_exponent);
   const int32_t taps = s->k_h * s->k_w;
   const kg_updater updater = kg_update_begin(mem, &a->update, w, a->w_min, a->w_max);
 

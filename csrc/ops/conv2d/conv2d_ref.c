@@ -1,7 +1,7 @@
 #include "conv2d.h"
 
-#include "../../common/bits.h"
 #include "../../common/dot.h"
+#include "../../common/output.h"
 
 /* Sum over the window of one output pixel and channel. */
 static int32_t accumulate(const kg_conv2d_args *a, const int8_t *x, const int8_t *w, int32_t row_c, int32_t first_c, int32_t oy,
@@ -37,8 +37,7 @@ void kg_conv2d_ref_s8(const kg_conv2d_args *a, const kg_memory *mem) {
   const int32_t *bias = (const int32_t *)kg_in(mem, a->bias);
   const int32_t *multiplier = (const int32_t *)kg_in(mem, a->multiplier);
   const int8_t *shift = (const int8_t *)kg_in(mem, a->shift);
-  int8_t *y = (int8_t *)kg_out(mem, a->y);
-  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  kg_output out = kg_output_begin(mem, a->y, a->mask, a->y_zero, a->y_min, a->y_max);
   const int32_t live_c = s->live_c;
   const int32_t frozen_c = s->in_c - live_c;
   const int32_t taps = s->k_h * s->k_w;
@@ -49,12 +48,9 @@ void kg_conv2d_ref_s8(const kg_conv2d_args *a, const kg_memory *mem) {
         int32_t acc = bias ? bias[oc] : 0;
         if (live_c > 0) acc = kg_add_wrap(acc, accumulate(a, x, w_live + oc * taps * live_c, live_c, 0, oy, ox));
         if (frozen_c > 0) acc = kg_add_wrap(acc, accumulate(a, x, w_frozen + oc * taps * frozen_c, frozen_c, live_c, oy, ox));
-        int32_t v = kg_add_wrap(kg_requantize(acc, multiplier[oc], shift[oc]), a->y_zero);
-        int32_t q = kg_clamp_s32(v, a->y_min, a->y_max);
-        kg_bits_put(&mask, q == v);
-        *y++ = (int8_t)q;
+        kg_output_put(&out, kg_requantize(acc, multiplier[oc], shift[oc]));
       }
     }
   }
-  kg_bits_end(&mask);
+  kg_output_end(&out);
 }

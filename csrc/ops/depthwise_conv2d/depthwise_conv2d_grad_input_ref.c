@@ -1,19 +1,13 @@
 #include "depthwise_conv2d.h"
 
+#include "../../common/window.h"
+
 /* A range of input channels whose weights lie together. */
 typedef struct part {
   const int8_t *w;
   int32_t first_c; /* input channel to which w[0] belongs */
   int32_t count;   /* input channels in the part */
 } part;
-
-/* Output position that input position `i` feeds through tap `k`, or -1. */
-static int32_t output_position(int32_t i, int32_t k, int32_t pad, int32_t dilation, int32_t stride, int32_t size) {
-  int32_t t = i + pad - k * dilation;
-  if (t < 0 || t % stride != 0) return -1;
-  t /= stride;
-  return t < size ? t : -1;
-}
 
 /* acc[j] += folded(g[j * step]) * (w[j * step] - w_zero) for n channels. Factors and folded errors fit an int16 (at most 2^14, and
  * -2^15 for gy = -128 at the smallest shift), which keeps the multiplications narrow. */
@@ -33,10 +27,10 @@ static void accumulate(const kg_depthwise_conv2d_grad_input_args *a, const int8_
   const kg_depthwise_shape *s = &a->shape;
   const int32_t m = s->multiplier, out_c = s->in_c * m;
   for (int32_t ky = 0; ky < s->k_h; ++ky) {
-    const int32_t oy = output_position(iy, ky, s->pad_top, s->dilation_h, s->stride_h, s->out_h);
+    const int32_t oy = kg_window_output(iy, ky, s->pad_top, s->dilation_h, s->stride_h, s->out_h);
     if (oy < 0) continue;
     for (int32_t kx = 0; kx < s->k_w; ++kx) {
-      const int32_t ox = output_position(ix, kx, s->pad_left, s->dilation_w, s->stride_w, s->out_w);
+      const int32_t ox = kg_window_output(ix, kx, s->pad_left, s->dilation_w, s->stride_w, s->out_w);
       if (ox < 0) continue;
       const int8_t *g = gy + (oy * s->out_w + ox) * out_c + c * m;
       const int8_t *w = p->w + (ky * s->k_w + kx) * p->count * m + (c - p->first_c) * m;
@@ -52,11 +46,11 @@ void kg_depthwise_conv2d_grad_input_ref_s8(const kg_depthwise_conv2d_grad_input_
   const kg_depthwise_shape *s = &a->shape;
   const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
   const int32_t *fold = (const int32_t *)kg_in(mem, a->fold);
-  const kg_exponent *gy_exponent = (const kg_exponent *)kg_in(mem, a->gy_exponent);
+  const int32_t e = kg_error_exponent(mem, a->gy_exponent);
   const int32_t live_in = s->live_c / s->multiplier;
   const part live = {(const int8_t *)kg_in(mem, a->w_live), 0, live_in};
   const part frozen = {(const int8_t *)kg_in(mem, a->w_frozen), live_in, s->in_c - live_in};
-  kg_error_writer out = kg_error_begin(mem, &a->gx, gy_exponent->e - a->fold_exponent + a->fold_shift);
+  kg_error_writer out = kg_error_begin(mem, &a->gx, e - a->fold_exponent + a->fold_shift);
 
   for (int32_t pixel = 0; pixel < s->in_h * s->in_w; ++pixel) {
     const int32_t iy = pixel / s->in_w, ix = pixel % s->in_w;

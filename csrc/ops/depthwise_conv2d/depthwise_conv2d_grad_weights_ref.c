@@ -36,7 +36,7 @@ void kg_depthwise_conv2d_grad_weights_ref_s8(const kg_depthwise_conv2d_grad_weig
   const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
   const int8_t *x = (const int8_t *)kg_in(mem, a->x);
   int8_t *w = (int8_t *)kg_out(mem, a->w_live);
-  const int32_t e = ((const kg_exponent *)kg_in(mem, a->gy_exponent))->e;
+  const int32_t e = kg_error_exponent(mem, a->gy_exponent);
   const kg_updater updater = kg_update_begin(mem, &a->update, w, a->w_min, a->w_max);
 
   for (int32_t c = 0; c < s->live_c; c += KG_DEPTHWISE_BLOCK) {

@@ -1,7 +1,6 @@
 #include "depthwise_conv2d.h"
 
-#include "../../common/bits.h"
-#include "../../common/dot.h"
+#include "../../common/output.h"
 
 /* A range of output channels whose weights lie together. */
 typedef struct part {
@@ -49,8 +48,7 @@ void kg_depthwise_conv2d_ref_s8(const kg_depthwise_conv2d_args *a, const kg_memo
   const int32_t *bias = (const int32_t *)kg_in(mem, a->bias);
   const int32_t *multiplier = (const int32_t *)kg_in(mem, a->multiplier);
   const int8_t *shift = (const int8_t *)kg_in(mem, a->shift);
-  int8_t *y = (int8_t *)kg_out(mem, a->y);
-  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  kg_output out = kg_output_begin(mem, a->y, a->mask, a->y_zero, a->y_min, a->y_max);
   const int32_t out_c = s->in_c * s->multiplier;
   const part live = {(const int8_t *)kg_in(mem, a->w_live), 0, s->live_c};
   const part frozen = {(const int8_t *)kg_in(mem, a->w_frozen), s->live_c, out_c - s->live_c};
@@ -65,12 +63,9 @@ void kg_depthwise_conv2d_ref_s8(const kg_depthwise_conv2d_args *a, const kg_memo
       accumulate(a, x, p, c, n, oy, ox, acc);
       for (int32_t j = 0; j < n; ++j) {
         int32_t sum = kg_add_wrap(acc[j], bias ? bias[c + j] : 0);
-        int32_t v = kg_add_wrap(kg_requantize(sum, multiplier[c + j], shift[c + j]), a->y_zero);
-        int32_t q = kg_clamp_s32(v, a->y_min, a->y_max);
-        kg_bits_put(&mask, q == v);
-        *y++ = (int8_t)q;
+        kg_output_put(&out, kg_requantize(sum, multiplier[c + j], shift[c + j]));
       }
     }
   }
-  kg_bits_end(&mask);
+  kg_output_end(&out);
 }

@@ -1,8 +1,7 @@
 #include "fully_connected.h"
 
-#include "../../common/bits.h"
 #include "../../common/dot.h"
-#include "../../common/fixed_point.h"
+#include "../../common/output.h"
 
 void kg_fully_connected_ref_s8(const kg_fully_connected_args *a, const kg_memory *mem) {
   const int8_t *x = (const int8_t *)kg_in(mem, a->x);
@@ -11,8 +10,7 @@ void kg_fully_connected_ref_s8(const kg_fully_connected_args *a, const kg_memory
   const int32_t *bias = (const int32_t *)kg_in(mem, a->bias);
   const int32_t *multiplier = (const int32_t *)kg_in(mem, a->multiplier);
   const int8_t *shift = (const int8_t *)kg_in(mem, a->shift);
-  int8_t *y = (int8_t *)kg_out(mem, a->y);
-  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  kg_output out = kg_output_begin(mem, a->y, a->mask, a->y_zero, a->y_min, a->y_max);
   const int32_t live = a->live, frozen = a->in - a->live;
 
   for (int32_t row = 0; row < a->rows; ++row, x += a->in) {
@@ -20,11 +18,8 @@ void kg_fully_connected_ref_s8(const kg_fully_connected_args *a, const kg_memory
       int32_t acc = bias ? bias[o] : 0;
       if (live > 0) acc = kg_add_wrap(acc, kg_dot_s8(x, w_live + o * live, live, a->x_zero, a->w_zero));
       if (frozen > 0) acc = kg_add_wrap(acc, kg_dot_s8(x + live, w_frozen + o * frozen, frozen, a->x_zero, a->w_zero));
-      int32_t v = kg_add_wrap(kg_requantize_once(acc, multiplier[o], shift[o]), a->y_zero);
-      int32_t q = kg_clamp_s32(v, a->y_min, a->y_max);
-      kg_bits_put(&mask, q == v);
-      *y++ = (int8_t)q;
+      kg_output_put(&out, kg_requantize_once(acc, multiplier[o], shift[o]));
     }
   }
-  kg_bits_end(&mask);
+  kg_output_end(&out);
 }

@@ -3,8 +3,8 @@
 void kg_grad_sum_ref_s8(const kg_grad_sum_args *args, const kg_memory *mem) {
   const int8_t *a = (const int8_t *)kg_in(mem, args->a);
   const int8_t *b = (const int8_t *)kg_in(mem, args->b);
-  const int32_t ea = ((const kg_exponent *)kg_in(mem, args->a_exponent))->e;
-  const int32_t eb = ((const kg_exponent *)kg_in(mem, args->b_exponent))->e;
+  const int32_t ea = kg_error_exponent(mem, args->a_exponent);
+  const int32_t eb = kg_error_exponent(mem, args->b_exponent);
   const int32_t unit = (ea > eb ? ea : eb) - KG_GRAD_SUM_HEADROOM;
   kg_error_writer out = kg_error_begin(mem, &args->sum, unit);
   for (int32_t i = 0; i < args->count; ++i) {

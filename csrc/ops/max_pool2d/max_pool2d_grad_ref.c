@@ -4,7 +4,7 @@ void kg_max_pool2d_grad_ref_s8(const kg_max_pool2d_grad_args *a, const kg_memory
   const kg_pool2d_shape *s = &a->shape;
   const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
   const uint8_t *winner = (const uint8_t *)kg_in(mem, a->winner);
-  const int32_t e = ((const kg_exponent *)kg_in(mem, a->gy_exponent))->e;
+  const int32_t e = kg_error_exponent(mem, a->gy_exponent);
   kg_error_writer out = kg_error_begin(mem, &a->gx, e);
 
   for (int32_t iy = 0; iy < s->in_h; ++iy) {

@@ -1,6 +1,6 @@
 #include "max_pool2d.h"
 
-#include "../../common/bits.h"
+#include "../../common/output.h"
 
 /* Maximum of one channel of a window; `at` gets the position of the first one, iy * in_w + ix. */
 static int32_t window_max(const kg_pool2d_shape *s, const int8_t *x, kg_span rows, kg_span cols, int32_t *at) {
@@ -20,9 +20,8 @@ static int32_t window_max(const kg_pool2d_shape *s, const int8_t *x, kg_span row
 void kg_max_pool2d_ref_s8(const kg_max_pool2d_args *a, const kg_memory *mem) {
   const kg_pool2d_shape *s = &a->shape;
   const int8_t *x = (const int8_t *)kg_in(mem, a->x);
-  int8_t *y = (int8_t *)kg_out(mem, a->y);
   uint8_t *winner = (uint8_t *)kg_out(mem, a->winner);
-  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  kg_output out = kg_output_begin(mem, a->y, a->mask, 0, a->y_min, a->y_max);
 
   for (int32_t oy = 0; oy < s->out_h; ++oy) {
     const kg_span rows = kg_pool_inputs(oy, s->stride_h, s->pad_top, s->k_h, s->in_h);
@@ -32,13 +31,10 @@ void kg_max_pool2d_ref_s8(const kg_max_pool2d_args *a, const kg_memory *mem) {
       const int32_t left = ox * s->stride_w - s->pad_left;
       for (int32_t c = 0; c < s->channels; ++c) {
         int32_t at = 0;
-        int32_t v = window_max(s, x + c, rows, cols, &at);
-        int32_t q = kg_clamp_s32(v, a->y_min, a->y_max);
-        kg_bits_put(&mask, q == v);
-        *y++ = (int8_t)q;
+        kg_output_put(&out, window_max(s, x + c, rows, cols, &at));
         if (winner) *winner++ = (uint8_t)((at / s->in_w - top) * s->k_w + at % s->in_w - left);
       }
     }
   }
-  kg_bits_end(&mask);
+  kg_output_end(&out);
 }

@@ -3,7 +3,7 @@
 void kg_mean_grad_ref_s8(const kg_mean_grad_args *a, const kg_memory *mem) {
   const kg_mean_shape *s = &a->shape;
   const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
-  const int32_t e = ((const kg_exponent *)kg_in(mem, a->gy_exponent))->e;
+  const int32_t e = kg_error_exponent(mem, a->gy_exponent);
   /* strides in gy, 0 along the averaged axes */
   const int32_t s3 = s->over3 ? 0 : 1, n3 = s->over3 ? 1 : s->d3;
   const int32_t s2 = s->over2 ? 0 : n3, n2 = s->over2 ? n3 : n3 * s->d2;

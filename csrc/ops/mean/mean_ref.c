@@ -1,7 +1,6 @@
 #include "mean.h"
 
-#include "../../common/bits.h"
-#include "../../common/dot.h"
+#include "../../common/output.h"
 
 /* Sum over the averaged axes, from the element at x on. */
 static int32_t sum(const int8_t *x, const int32_t *size, const int32_t *stride, int32_t zero) {
@@ -19,8 +18,7 @@ void kg_mean_ref_s8(const kg_mean_args *a, const kg_memory *mem) {
   const int32_t over[4] = {s->over0, s->over1, s->over2, s->over3};
   const int32_t stride[4] = {s->d1 * s->d2 * s->d3, s->d2 * s->d3, s->d3, 1};
   const int8_t *x = (const int8_t *)kg_in(mem, a->x);
-  int8_t *y = (int8_t *)kg_out(mem, a->y);
-  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  kg_output out = kg_output_begin(mem, a->y, a->mask, a->y_zero, -128, 127);
   int32_t kept[4], averaged[4];
   for (int32_t i = 0; i < 4; ++i) {
     kept[i] = over[i] ? 1 : dim[i];
@@ -33,10 +31,7 @@ void kg_mean_ref_s8(const kg_mean_args *a, const kg_memory *mem) {
       at += rest % kept[i] * stride[i];
       rest /= kept[i];
     }
-    int32_t v = kg_add_wrap(kg_requantize(sum(x + at, averaged, stride, a->x_zero), a->multiplier, a->shift), a->y_zero);
-    int32_t q = kg_clamp_s32(v, -128, 127);
-    kg_bits_put(&mask, q == v);
-    y[o] = (int8_t)q;
+    kg_output_put(&out, kg_requantize(sum(x + at, averaged, stride, a->x_zero), a->multiplier, a->shift));
   }
-  kg_bits_end(&mask);
+  kg_output_end(&out);
 }

@@ -1,6 +1,5 @@
 #include "mean_squared_error.h"
 
-#include "../../common/dot.h"
 #include "../../common/loss.h"
 
 void kg_mean_squared_error_ref_s8(const kg_mean_squared_error_args *a, const kg_memory *mem) {

@@ -21,7 +21,7 @@ static kg_pad_sizes check_shape(const kg_pad_shape *s, kg_check *c) {
 
 int32_t kg_pad_check(const kg_pad_args *a, kg_check *c) {
   const kg_pad_sizes size = check_shape(&a->shape, c);
-  kg_check_range(c, a->value, -128, 127);
+  kg_check_s8(c, a->value);
   kg_check_read(c, a->x, size.inner, 1);
   kg_check_write(c, a->y, size.whole, 1, KG_REF_NONE);
   return kg_check_end(c);

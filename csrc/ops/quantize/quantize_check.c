@@ -3,7 +3,7 @@
 int32_t kg_quantize_check(const kg_quantize_args *a, kg_check *c) {
   kg_check_range(c, a->count, 1, 1 << 28);
   kg_check_range(c, a->scale, 0x00800000, 0x7F7FFFFF);
-  kg_check_range(c, a->zero, -128, 127);
+  kg_check_s8(c, a->zero);
   kg_check_read(c, a->x, 4 * (int64_t)a->count, 4);
   kg_check_write(c, a->y, a->count, 1, KG_REF_NONE);
   kg_check_write_opt(c, a->mask, ((int64_t)a->count + 7) / 8, 1);

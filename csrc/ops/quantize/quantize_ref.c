@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-#include "../../common/bits.h"
-#include "../../common/fixed_point.h"
+#include "../../common/output.h"
 
 /* Nearest integer of a float32 given as bits, halves away from zero, saturated to +-2^30; NaN gives -2^30. */
 static int32_t round_float(uint32_t bits) {
@@ -22,18 +21,14 @@ static int32_t round_float(uint32_t bits) {
 
 void kg_quantize_ref_f32_s8(const kg_quantize_args *a, const kg_memory *mem) {
   const float *x = (const float *)kg_in(mem, a->x);
-  int8_t *y = (int8_t *)kg_out(mem, a->y);
-  kg_bit_writer mask = kg_bits_begin((uint8_t *)kg_out(mem, a->mask));
+  kg_output out = kg_output_begin(mem, a->y, a->mask, a->zero, -128, 127);
   float scale;
   memcpy(&scale, &a->scale, sizeof scale);
   for (int32_t i = 0; i < a->count; ++i) {
     const float ratio = x[i] / scale;
     uint32_t bits; /* through memory: no excess precision survives */
     memcpy(&bits, &ratio, sizeof bits);
-    int32_t v = round_float(bits) + a->zero;
-    int32_t q = kg_clamp_s32(v, -128, 127);
-    kg_bits_put(&mask, q == v);
-    y[i] = (int8_t)q;
+    kg_output_put(&out, round_float(bits));
   }
-  kg_bits_end(&mask);
+  kg_output_end(&out);
 }

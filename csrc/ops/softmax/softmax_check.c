@@ -15,8 +15,7 @@ int32_t kg_softmax_grad_check(const kg_softmax_grad_args *a, kg_check *c) {
   kg_check_range(c, a->depth, 1, KG_SOFTMAX_MAX_DEPTH);
   kg_check_range(c, a->unit, -48, 16);
   int64_t count = kg_check_mul(c, a->rows, a->depth);
-  kg_check_read(c, a->gy, count, 1);
-  kg_check_read(c, a->gy_exponent, (int64_t)sizeof(kg_exponent), 4);
+  kg_check_error_in(c, a->gy, a->gy_exponent, count);
   kg_check_read(c, a->y, count, 1);
   kg_check_error_out(c, &a->gx, count, a->gy);
   return kg_check_end(c);

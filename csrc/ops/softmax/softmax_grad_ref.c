@@ -3,7 +3,7 @@
 void kg_softmax_grad_ref_s8(const kg_softmax_grad_args *a, const kg_memory *mem) {
   const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
   const int8_t *y = (const int8_t *)kg_in(mem, a->y);
-  const int32_t e = ((const kg_exponent *)kg_in(mem, a->gy_exponent))->e;
+  const int32_t e = kg_error_exponent(mem, a->gy_exponent);
   kg_error_writer out = kg_error_begin(mem, &a->gx, e + a->unit);
   for (int32_t r = 0; r < a->rows; ++r) {
     const int32_t first = r * a->depth;

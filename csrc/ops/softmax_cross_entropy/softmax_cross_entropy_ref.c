@@ -1,6 +1,5 @@
 #include "softmax_cross_entropy.h"
 
-#include "../../common/dot.h"
 #include "../../common/loss.h"
 
 enum { LN2_Q16 = 45426, ONE_Q15 = 1 << 15 };
