@@ -148,6 +148,8 @@ def difference(loss: Callable[[Real], float], real: Real, name: str, step: npt.N
 def random_error(graph: Graph, node: Node, raw: npt.NDArray[np.float64], rng: np.random.Generator) -> tuple[Array, tuple[float, float]]:
     """A random int8 error of the result, 0 where the result lies so close to a clamp that rounding decides; and the real clamp range."""
     y = graph[node.outputs[0]]
+    if y.quant is None:  # a float result has no clamp
+        return rng.integers(-127, 128, y.shape).astype(np.int8), (-np.inf, np.inf)
     lo, hi = (-128, 127) if "activation" not in node.attrs else fields.activation_range(graph, y.name, node.attrs["activation"])
     real_lo, real_hi = ((v - y.q.z) * y.q.s for v in (lo, hi))
     near = (np.abs(raw - real_lo) < 1.5 * y.q.s) | (np.abs(raw - real_hi) < 1.5 * y.q.s)

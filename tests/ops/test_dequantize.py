@@ -14,7 +14,7 @@ from kilograd.ir.graph import QuantParams
 from kilograd.ops import operator
 from kilograd.train.autodiff import GradientBuilder
 from tests.ops import cases
-from tests.ops.finite_difference import OneNodeBuilder
+from tests.ops.finite_difference import OneNodeBuilder, check_gradients
 from tests.ops.litert_model import Value, needs_litert, options, run_one
 from tests.ops.table_cases import ALL
 
@@ -50,6 +50,11 @@ def test_the_error_is_shared() -> None:
     builder = OneNodeBuilder(graph, {}, "gy", ["x"])
     operator("dequantize").backward(cast(GradientBuilder, builder), node)
     assert builder.errors == {"x": ["gy"]} and not builder.nodes
+
+
+def test_finite_differences() -> None:
+    graph, node = dequantize(cases.QUANT)
+    check_gradients(graph, node, {"x": ALL}, lambda v: v["x"], ["x"])
 
 
 def test_wrong_scale() -> None:

@@ -8,11 +8,10 @@ import numpy as np
 
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Array, DType, Graph, Node
-from kilograd.ops import fields
+from kilograd.ops import fields, support
 from kilograd.ops.base import ExponentOf, KernelCall, Operand, Operator, Reference, RunState, TensorType, prod, register
 from kilograd.ops.fixed_point import (
     BIAS_FRACTION,
-    exponent_view,
     key,
     normalize,
     random_at,
@@ -92,7 +91,7 @@ class BiasGrad(Operator):
         gy, bias, pending, train = inputs
         assert gy is not None and bias is not None and train is not None
         gradient = gy.astype(np.int64).reshape(-1, gy.shape[-1]).sum(axis=0)
-        e = int(exponent_view(state.tensors[graph[node.inputs[0]].exponent])["e"][0])  # type: ignore[index]
+        e = support.error_exponent(graph, state, node.inputs[0])
         st, limit = train_view(train), self._limit(graph, node)
         start = random_start(int(st["seed"][0]), int(st["step"][0]), key(node.inputs[1]))
         for c, factor in enumerate(node.attrs["factor"]):

@@ -1,4 +1,4 @@
-"""What element-wise operators on two operands share: shapes and the kg_broadcast part of their argument structs."""
+"""What element-wise operators on two operands share (add, mul): shapes, clamp, argument struct with its kg_broadcast part."""
 
 from __future__ import annotations
 
@@ -7,22 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from kilograd.errors import GraphError, NoBackwardRule
-from kilograd.ir.graph import DType, Graph, Node, Shape
-from kilograd.ops.base import FieldValue, TensorType, prod
+from kilograd.ir.graph import Array, DType, Graph, Node, Shape
+from kilograd.ops import fields, support
+from kilograd.ops.base import FieldValue, KernelCall, Operand, Operator, Reference, TensorType, prod
 
 AXES = 4
-
-
-def infer(graph: Graph, node: Node) -> list[TensorType]:
-    """Types of the result and its clamp mask."""
-    a, b = graph[node.inputs[0]], graph[node.inputs[1]]
-    try:
-        shape = np.broadcast_shapes(a.shape, b.shape)
-    except ValueError:
-        raise GraphError(f"{node.op} '{node.name}': shapes {a.shape} and {b.shape} do not fit") from None
-    if a.dtype is not DType.INT8 or b.dtype is not DType.INT8:
-        raise GraphError(f"{node.op} '{node.name}': operands are {a.dtype.value} and {b.dtype.value}, both must be int8")
-    return [TensorType(shape, DType.INT8, graph[node.outputs[0]].quant), TensorType(shape, DType.BITS)][: len(node.outputs)]
 
 
 def _merge(shapes: Sequence[Shape]) -> list[tuple[int, ...]]:
@@ -54,12 +43,6 @@ def broadcast_fields(node: Node, result: Shape, a: Shape, b: Shape) -> dict[str,
     return words
 
 
-def inplace(graph: Graph, node: Node) -> list[tuple[int, int]]:
-    """The result may take the place of an operand that is not repeated."""
-    y = graph[node.outputs[0]]
-    return [(0, i) for i in (0, 1) if prod(graph[node.inputs[i]].shape) == prod(y.shape)]
-
-
 def rows(graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
     """Row by row where the first operand is not repeated."""
     return (first, last) if graph[node.inputs[0]].shape == graph[node.outputs[0]].shape else None
@@ -73,3 +56,58 @@ def require_whole(graph: Graph, node: Node, tensor: str) -> None:
             f"{list(graph[node.outputs[0]].shape)}, and the gradient of a repeated operand is not supported. Let only layers after "
             f"'{node.name}' learn, or freeze what leads to '{tensor}'."
         )
+
+
+class BinaryOperator(Operator):
+    """An element-wise operator on two int8 tensors; either may be repeated along axes. Attribute: activation."""
+
+    whole_input = "its first operand is repeated"
+    clamps = True
+
+    def infer(self, graph: Graph, node: Node) -> list[TensorType]:
+        a, b = graph[node.inputs[0]], graph[node.inputs[1]]
+        support.need_int8(graph, node, a.name, b.name)
+        try:
+            shape = np.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            raise GraphError(f"{node.op} '{node.name}': shapes {a.shape} and {b.shape} do not fit") from None
+        return support.with_mask(node, TensorType(shape, DType.INT8, graph[node.outputs[0]].quant))
+
+    def centred(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, Array]:
+        """Both operands without their zero points, int64."""
+        a, b = (np.asarray(v, np.int64) - graph[t].q.z for t, v in zip(node.inputs, inputs, strict=True))
+        return a, b
+
+    def results(self, graph: Graph, node: Node, value: Array) -> Reference:
+        """Result and clamp mask from values in the integers of the result without its zero point."""
+        y = graph[node.outputs[0]]
+        limits = fields.activation_range(graph, y.name, node.attrs["activation"])
+        return support.clamp_results(node, value.reshape(y.shape) + y.q.z, *limits)
+
+    def call(self, graph: Graph, node: Node, scaling: dict[str, FieldValue]) -> KernelCall:
+        """The kernel call; `scaling` are the multipliers and shifts."""
+        a, b, y = graph[node.inputs[0]], graph[node.inputs[1]], graph[node.outputs[0]]
+        lo, hi = fields.activation_range(graph, y.name, node.attrs["activation"])
+        return KernelCall(
+            self.kernels[0],
+            {
+                "x1": Operand(a.name),
+                "x2": Operand(b.name),
+                "y": Operand(y.name),
+                "mask": fields.operand(support.mask_name(node)),
+                **broadcast_fields(node, y.shape, a.shape, b.shape),
+                "x1_zero": a.q.z,
+                "x2_zero": b.q.z,
+                "y_zero": y.q.z,
+                **scaling,
+                "y_min": lo,
+                "y_max": hi,
+            },
+        )
+
+    def inplace(self, graph: Graph, node: Node) -> list[tuple[int, int]]:
+        size = graph[node.outputs[0]].size
+        return [(0, i) for i in (0, 1) if graph[node.inputs[i]].size == size]
+
+    def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
+        return rows(graph, node, first, last)

@@ -13,7 +13,7 @@ import numpy as np
 
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Array, DType, Graph, Node
-from kilograd.ops import fields
+from kilograd.ops import fields, support
 from kilograd.ops.base import ExponentOf, KernelCall, Operand, Operator, Reference, RunState, TensorType, register
 from kilograd.ops.fixed_point import I32_MAX, normalize, scale_pow2, train_view
 from kilograd.ops.softmax_cross_entropy import loss_error, loss_exponent, loss_shift
@@ -55,7 +55,7 @@ class MeanSquaredError(Operator):
         fold, fold_exponent = self._fold(scale, d.size)
         peak = int(np.abs(d).max())
         shift = loss_shift(peak * fold)
-        loss_exponent(state.tensors[graph[node.outputs[0]].exponent], shift - fold_exponent)  # type: ignore[index]
+        loss_exponent(support.exponent_state(graph, state, node.outputs[0]), shift - fold_exponent)
         mantissa, exponent = normalize(scale * scale / d.size * 65536)
         train["loss"] = min(scale_pow2(int((d * d).sum()) * mantissa, exponent), I32_MAX)
         train["predicted"] = -1

@@ -15,7 +15,7 @@ import numpy as np
 
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Array, DType, Graph, Node
-from kilograd.ops import fields
+from kilograd.ops import fields, support
 from kilograd.ops.base import Blob, ExponentOf, KernelCall, Operand, Operator, Reference, RunState, TensorType, prod, register
 from kilograd.ops.fixed_point import EXPONENT_MAX, EXPONENT_MIN, I32_MAX, exponent_view, round_shr, train_view
 
@@ -94,7 +94,7 @@ class SoftmaxCrossEntropy(Operator):
         logits, label, raw = inputs[0], inputs[1], inputs[2]
         assert logits is not None and label is not None and raw is not None
         train, scale = train_view(raw), logit_scale(graph[node.inputs[0]].q.s)
-        exponent = state.tensors[graph[node.outputs[0]].exponent]  # type: ignore[index]
+        exponent = support.exponent_state(graph, state, node.outputs[0])
         x, y = logits.reshape(-1).astype(np.int64), int(label.reshape(-1)[0])
         below = int(x.max()) - x
         e = powers(below, scale)

@@ -16,20 +16,22 @@ if TYPE_CHECKING:
     from kilograd.train.autodiff import GradientBuilder
 
 
-def error_exponent(graph: Graph, state: RunState, error: str) -> int:
-    """Exponent e of what the error tensor holds now."""
+def exponent_state(graph: Graph, state: RunState, error: str) -> Array:
+    """The kg_exponent of an error tensor, int32 [2]."""
     name = graph[error].exponent
     if name is None:
         raise GraphError(f"tensor '{error}' is used as an error tensor but has no exponent")
-    return int(exponent_view(state.tensors[name])["e"][0])
+    return state.tensors[name]
+
+
+def error_exponent(graph: Graph, state: RunState, error: str) -> int:
+    """Exponent e of what the error tensor holds now."""
+    return int(exponent_view(exponent_state(graph, state, error))["e"][0])
 
 
 def put_error(graph: Graph, state: RunState, error: str, acc: Array, acc_exponent: int) -> Array:
     """Quantize accumulators (value acc * 2^acc_exponent) into the error tensor `error`; int8 of its shape."""
-    name = graph[error].exponent
-    if name is None:
-        raise GraphError(f"tensor '{error}' is written as an error tensor but has no exponent")
-    q = write_error(acc, acc_exponent, state.tensors[name], state.tensors[fields.TRAIN], key(error))
+    q = write_error(acc, acc_exponent, exponent_state(graph, state, error), state.tensors[fields.TRAIN], key(error))
     return q.reshape(graph[error].shape)
 
 
