@@ -24,6 +24,7 @@ from kilograd.plan.plan import Plan, PlanTensor
 from kilograd.simulate.simulator import Simulator
 
 SAMPLES = 50
+HELLO = b"kilograd bench 1\n"
 MULTIPLIER, INCREMENT = 1664525, 1013904223
 INSTRUCTIONS_A_SECOND = 20e6  # of the emulator, at the least
 Bytes = npt.NDArray[np.uint8]
@@ -47,8 +48,8 @@ class Generator:
     def fill(self, tensor: PlanTensor) -> npt.NDArray[Any]:
         """The value of a tensor."""
         if tensor.dtype is DType.FLOAT32:
-            values = (self.words(tensor.nbytes // 4) >> np.uint32(24)).astype(np.uint8).view(np.int8).astype(np.float32) * np.float32(0.03125)
-            return values.reshape(tensor.shape)
+            steps = (self.words(tensor.nbytes // 4) >> np.uint32(24)).astype(np.uint8).view(np.int8)
+            return (steps.astype(np.float32) * np.float32(0.03125)).reshape(tensor.shape)
         raw = (self.words(tensor.nbytes) >> np.uint32(24)).astype(np.uint8)
         return raw.view(tensor.dtype.numpy).reshape(tensor.shape)
 
@@ -144,7 +145,7 @@ def run(board: Board, firmware: Firmware, plan: Plan, samples: int = SAMPLES) ->
     macs = float(plan.report.get("macs_forward", 0)) + float(plan.report.get("macs_step", 0))
     seconds = 60 + samples * 60 * macs / INSTRUCTIONS_A_SECOND  # 60 instructions for a MAC is far more than there are
     with Emulator(board, firmware.elf) as emulator:
-        emulator.connect().sendall(b"\n")
+        emulator.ask(b"\n", HELLO)
         text = emulator.read_until(b"\nend\n", seconds).decode(errors="replace")
     return parse(text)
 

@@ -224,8 +224,8 @@ def _explain(board: Board, plan: Plan, options: Options, text: str) -> Exception
     if region != "ram":
         parts = f"the plan file {len(plan.to_bytes()):,} B, the rest code and constants"
     return BudgetError(
-        f"plan '{plan.name}' does not fit the {'RAM' if region == 'ram' else region} of {board.name}: {size + over:,} B are needed ({parts}), "
-        f"there are {size:,} B"
+        f"plan '{plan.name}' does not fit the {'RAM' if region == 'ram' else region} of {board.name}: {size + over:,} B are needed "
+        f"({parts}), there are {size:,} B"
     )
 
 
