@@ -41,3 +41,11 @@ class DataError(KilogradError):
 
 class BoardError(KilogradError):
     """A board is not known, its description is wrong, or it cannot be built for or run here."""
+
+
+class DeviceError(KilogradError):
+    """A board does not answer, or answers that it cannot. `status` is the name of its answer, '' when there was none."""
+
+    def __init__(self, message: str, status: str = "") -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,50 @@
+"""Ways that bytes go to a board and back."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from kilograd.errors import DeviceError, KilogradError
+
+TICK = 0.05  # seconds that a read waits at most
+
+
+class Transport(Protocol):
+    """A line to a board. Errors are OSError."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of it."""
+
+    def read(self) -> bytes:
+        """What has arrived; waits a moment when nothing has, and may give nothing."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+class SerialTransport:
+    """A serial port, or what pyserial takes for one: /dev/ttyACM0, COM3, socket://host:port, rfc2217://host:port."""
+
+    def __init__(self, port: str, baud: int = 115200) -> None:
+        try:
+            import serial
+        except ModuleNotFoundError:
+            raise KilogradError("talking to a board needs the package 'pyserial': pip install 'kilograd[device]'") from None
+        try:
+            self._port: Any = serial.serial_for_url(port, baudrate=baud, timeout=TICK, write_timeout=60)
+        except (serial.SerialException, ValueError, OSError) as error:
+            raise DeviceError(f"cannot open the port '{port}': {error}") from None
+
+    def write(self, data: bytes) -> None:
+        """Send all of it."""
+        self._port.write(data)
+
+    def read(self) -> bytes:
+        """What has arrived within a moment."""
+        first: bytes = self._port.read(1)
+        more = self._port.in_waiting if first else 0
+        return first + self._port.read(more) if more else first
+
+    def close(self) -> None:
+        """Close the port."""
+        self._port.close()
