@@ -116,7 +116,7 @@ def c_runner(graph: Graph) -> Runner:
     names = [name for node in graph.nodes for name in node.writes()]
 
     def run(feeds: dict[str, Array]) -> dict[str, Array]:
-        simulator.infer(*feeds.values())
+        simulator.infer(feeds[graph.inputs[0]])
         return {name: np.array(simulator.read(name)) for name in names}
 
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -97,7 +98,7 @@ class _Lowering:
         spans: list[tuple[int, int]] = []
         for index in order:
             node, first = self.nodes[index], len(calls)
-            places = Places(self.tensor_ref, self._blob, lambda index=index: self.scratch_ref(index))  # type: ignore[misc]
+            places = Places(self.tensor_ref, self._blob, partial(self.scratch_ref, index))
             for call in calls_of(operator(node.op).lower(self.graph, node)):
                 calls.append(Call(call.kernel, call_words(self.graph, call, places), node.name or node.op, node.op))
             spans.append((first, len(calls)))

@@ -25,11 +25,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class _Path:
-    """A way to reach a set of done steps: highest memory on the way, memory live now, and the steps taken (a linked list)."""
+    """A way to reach a set of done steps: highest memory on the way, memory live now, the last step, and the way before it."""
 
     peak: int
     live: int
-    taken: tuple[int, tuple | None] | None  # type: ignore[type-arg]
+    step: int = -1
+    before: _Path | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _advance(phase: _Phase, done: int, path: _Path, ready: list[int]) -> tuple[i
     for k in ready:
         during, live = phase.run(done, k, path.live)
         if during <= path.peak and live <= path.live:
-            return done | 1 << k, _Path(path.peak, live, (k, path.taken))
+            return done | 1 << k, _Path(path.peak, live, k, path)
     return None
 
 
@@ -119,7 +120,7 @@ def _order_phase(phase: _Phase, beam: int) -> tuple[list[int], bool]:
     n = len(phase.local)
     exact = True
     layers: list[dict[int, _Path]] = [{} for _ in range(n + 1)]
-    layers[0][0] = _Path(phase.floor(), phase.start, None)
+    layers[0][0] = _Path(phase.floor(), phase.start)
     for count in range(n):
         states = sorted(layers[count].items(), key=lambda item: (item[1].peak, item[1].live, item[0]))
         if len(states) > beam:
@@ -132,14 +133,13 @@ def _order_phase(phase: _Phase, beam: int) -> tuple[list[int], bool]:
                 continue
             for k in ready:
                 during, live = phase.run(done, k, path.live)
-                _keep(layers[count + 1], done | 1 << k, _Path(max(path.peak, during), live, (k, path.taken)))
+                _keep(layers[count + 1], done | 1 << k, _Path(max(path.peak, during), live, k, path))
         layers[count].clear()
     (final,) = layers[n].values()
     order: list[int] = []
-    taken = final.taken
-    while taken is not None:
-        order.append(taken[0])
-        taken = taken[1]
+    while final.before is not None:
+        order.append(final.step)
+        final = final.before
     return order[::-1], exact
 
 
