@@ -50,6 +50,8 @@ $(VENV)/bench.stamp: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp
 	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
+	PYTHONPATH=python $(BIN)/python -m benchmarks.exactness
+	PYTHONPATH=python $(BIN)/python -m benchmarks.step_time
 	PYTHONPATH=python $(BIN)/python -m benchmarks.learning
 
 clean:
