@@ -44,7 +44,7 @@ static void send_frame(board *b, uint32_t type, uint32_t sequence, const uint8_t
   raw[n++] = (uint8_t)(bytes + named);
   raw[n++] = (uint8_t)((bytes + named) >> 8);
   for (uint32_t i = 0; i < named; ++i) raw[n++] = (uint8_t)(checksum >> (8 * i));
-  memcpy(raw + n, payload, bytes);
+  if (bytes) memcpy(raw + n, payload, bytes);
   n += bytes;
   const uint32_t crc = kg_crc32(raw, n);
   for (uint32_t i = 0; i < 4; ++i) raw[n++] = (uint8_t)(crc >> (8 * i));

@@ -183,7 +183,7 @@ class Device:
         """Share of samples whose largest output is the one of their class."""
         raw, labels = self._samples(x), np.asarray(y).reshape(-1)
         if labels.dtype.kind not in "iu" or len(labels) != len(raw) or not len(raw):
-            raise DataError(f"evaluate needs samples and a whole-number label each; {len(raw)} samples, labels {labels.dtype} {np.shape(y)}")
+            raise DataError(f"evaluate needs samples and a class number each: {len(raw)} samples, labels {labels.dtype} {np.shape(y)}")
         found = [struct.unpack_from("<i", self._run(Command.EVALUATE, s.tobytes()))[0] for s in _watched(raw, progress)]
         return float(np.mean(np.array(found) == labels))
 

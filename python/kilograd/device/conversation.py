@@ -12,6 +12,7 @@ from kilograd.errors import DeviceError
 
 MIN_PAYLOAD = 96  # what every board takes
 BUSY_PAUSE = 0.1
+MOST_WAITS = 8  # times the time-out: the longest pause between two sendings
 
 _WORDS = {
     Status.UNKNOWN_COMMAND: "the board does not know this command: its firmware is older than this program",
@@ -56,9 +57,10 @@ class Conversation:
         limit = time.monotonic() + (self.patience if patience is None else patience)
         while True:
             self._sequence = (self._sequence + 1) & 0xFFFF
-            begin = time.monotonic()
+            begin, resent = time.monotonic(), self.resent
             answer = self._exchange(command, Frame(command, self._sequence, payload), limit)
-            self._usual[command] = time.monotonic() - begin
+            if resent == self.resent:  # else it was the line that took the time
+                self._usual[command] = time.monotonic() - begin
             status, content = answer.payload[0] if answer.payload else Status.BAD_REQUEST, answer.payload[1:]
             if status == Status.OK:
                 return content
@@ -84,7 +86,7 @@ class Conversation:
                         f"the board does not answer ({command.name.lower()}): is it powered, does it run kilograd's firmware, are port and "
                         "speed right, does another program use the port?"
                     )
-                wait *= 2
+                wait = min(2 * wait, max(wait, MOST_WAITS * self._timeout))
                 self.resent += 1
         except OSError as error:
             raise DeviceError(f"the line to the board broke: {error}") from None
