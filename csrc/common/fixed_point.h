@@ -17,8 +17,8 @@ static inline int32_t kg_add_wrap(int32_t a, int32_t b) { return (int32_t)((uint
 /* a * 2^shift with wrap-around, shift in 0..31 (left shifts of negative values are undefined in C). */
 static inline int32_t kg_shl_s32(int32_t a, int32_t shift) { return (int32_t)((uint32_t)a << shift); }
 
-/* High 32 bits of 2ab, rounded half away from zero towards plus infinity as gemmlowp does
- * (SaturatingRoundingDoublingHighMul, github.com/google/gemmlowp fixedpoint.h). */
+/* High 32 bits of 2ab, rounded to nearest with halves up, saturated where both are INT32_MIN: gemmlowp's
+ * SaturatingRoundingDoublingHighMul (github.com/google/gemmlowp, fixedpoint.h). */
 static inline int32_t kg_doubling_high_mul(int32_t a, int32_t b) {
   if (a == INT32_MIN && b == INT32_MIN) return INT32_MAX;
   int64_t ab = (int64_t)a * b;
@@ -34,7 +34,7 @@ static inline int32_t kg_rounding_shr(int32_t a, int32_t shift) {
 }
 
 /* a * multiplier * 2^(shift-31), rounded twice: TensorFlow Lite's MultiplyByQuantizedMultiplier with gemmlowp
- * double rounding, which convolutions use. multiplier in [2^30, 2^31) or 0; shift in -31..30. */
+ * double rounding, which convolutions use. multiplier in 0..2^31-1 (from 2^30 on when it is not 0, for all 31 bits); shift in -31..30. */
 static inline int32_t kg_requantize(int32_t a, int32_t multiplier, int32_t shift) {
   int32_t left = shift > 0 ? shift : 0;
   int32_t right = shift > 0 ? 0 : -shift;

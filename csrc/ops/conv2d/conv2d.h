@@ -30,8 +30,8 @@ typedef struct kg_conv2d_args {
   kg_ref shift;      /* int8 [out_c], constant, -31..30 */
   kg_ref mask;       /* bits [out_h][out_w][out_c], 1 where the value before clamping lies in y_min..y_max; or none */
   kg_conv2d_shape shape;
-  int32_t x_zero, w_zero, y_zero;
-  int32_t y_min, y_max;
+  int32_t x_zero, w_zero, y_zero; /* zero points, int8 */
+  int32_t y_min, y_max;           /* clamp, int8 */
 } kg_conv2d_args;
 
 void kg_conv2d_ref_s8(const kg_conv2d_args *args, const kg_memory *mem);
@@ -48,8 +48,8 @@ typedef struct kg_conv2d_grad_input_args {
   kg_error_out gx; /* int8 error [in_h][in_w][in_c] */
   kg_conv2d_shape shape;
   int32_t w_zero;
-  int32_t fold_exponent;
-  int32_t fold_shift; /* folded = (gy * fold + half) >> fold_shift, 6..20 */
+  int32_t fold_exponent; /* -100..100 */
+  int32_t fold_shift;    /* folded = (gy * fold + half) >> fold_shift, 6..20 */
 } kg_conv2d_grad_input_args;
 
 void kg_conv2d_grad_input_ref_s8(const kg_conv2d_grad_input_args *args, const kg_memory *mem);
@@ -65,7 +65,7 @@ typedef struct kg_conv2d_grad_weights_args {
   kg_update update;
   kg_conv2d_shape shape;
   int32_t x_zero;
-  int32_t w_min, w_max;
+  int32_t w_min, w_max; /* range of a learned weight, int8 */
 } kg_conv2d_grad_weights_args;
 
 void kg_conv2d_grad_weights_ref_s8(const kg_conv2d_grad_weights_args *args, const kg_memory *mem);

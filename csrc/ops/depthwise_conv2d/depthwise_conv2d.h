@@ -50,8 +50,8 @@ typedef struct kg_depthwise_conv2d_grad_input_args {
   kg_error_out gx; /* int8 error [in_h][in_w][in_c] */
   kg_depthwise_shape shape;
   int32_t w_zero;
-  int32_t fold_exponent;
-  int32_t fold_shift; /* folded = (gy * fold + half) >> fold_shift, 6..20 */
+  int32_t fold_exponent; /* -100..100 */
+  int32_t fold_shift;    /* folded = (gy * fold + half) >> fold_shift, 6..20 */
 } kg_depthwise_conv2d_grad_input_args;
 
 void kg_depthwise_conv2d_grad_input_ref_s8(const kg_depthwise_conv2d_grad_input_args *args, const kg_memory *mem);

@@ -5,8 +5,8 @@
 #include "../../common/check.h"
 #include "../../common/error_tensor.h"
 
-/* The sum is taken in units of 2^(E - 20), E the larger exponent: exact when the exponents differ by at most
- * 20; below that the smaller operand is rounded half up. */
+/* The sum is taken in units of 2^(E - 20), E the larger exponent: exact when the exponents differ by at most 20; beyond that the
+ * operand with the smaller exponent is rounded half up. */
 enum { KG_GRAD_SUM_HEADROOM = 20 };
 
 typedef struct kg_grad_sum_args {

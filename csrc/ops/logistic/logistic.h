@@ -1,5 +1,4 @@
-/* Backward pass of table functions whose derivative follows from their result (logistic). The forward pass is
- * ops/lut. */
+/* Backward pass of table functions whose derivative follows from their result (logistic). The forward pass is ops/lut. */
 #ifndef KG_OPS_LOGISTIC_H
 #define KG_OPS_LOGISTIC_H
 

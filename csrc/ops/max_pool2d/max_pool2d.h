@@ -10,8 +10,7 @@ typedef struct kg_max_pool2d_args {
   kg_ref x;      /* int8 [in_h][in_w][channels] */
   kg_ref y;      /* int8 [out_h][out_w][channels] */
   kg_ref mask;   /* bits like y, 1 where the maximum lies in y_min..y_max; or none */
-  kg_ref winner; /* uint8 like y: tap (ky * k_w + kx) of the first maximum; or none. k_h * k_w <= 255 when
-                    present */
+  kg_ref winner; /* uint8 like y: tap (ky * k_w + kx) of the first maximum; or none; needs k_h * k_w <= 255 */
   kg_pool2d_shape shape;
   int32_t y_min, y_max;
 } kg_max_pool2d_args;

@@ -17,7 +17,7 @@ typedef struct kg_mean_args {
   kg_ref y;    /* int8, the axes that stay */
   kg_ref mask; /* bits like y, 1 where the value before clamping is an int8; or none */
   kg_mean_shape shape;
-  int32_t multiplier, shift;
+  int32_t multiplier, shift; /* as kg_requantize takes them */
   int32_t x_zero, y_zero;
 } kg_mean_args;
 
@@ -30,8 +30,8 @@ typedef struct kg_mean_grad_args {
   kg_ref gy_exponent; /* kg_exponent */
   kg_error_out gx;    /* int8 error [d0][d1][d2][d3] */
   kg_mean_shape shape;
-  int32_t reciprocal; /* 2^14..2^15 */
-  int32_t reciprocal_shift;
+  int32_t reciprocal;       /* 2^14..2^15 */
+  int32_t reciprocal_shift; /* 14..38 */
 } kg_mean_grad_args;
 
 void kg_mean_grad_ref_s8(const kg_mean_grad_args *args, const kg_memory *mem);

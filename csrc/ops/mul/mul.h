@@ -29,8 +29,8 @@ typedef struct kg_mul_grad_args {
   kg_error_out gx;    /* int8 error, shaped as gy */
   kg_broadcast shape;
   int32_t other_zero;
-  int32_t fold; /* 0..2^14 */
-  int32_t fold_exponent;
+  int32_t fold;          /* 0..2^14 */
+  int32_t fold_exponent; /* -100..100 */
 } kg_mul_grad_args;
 
 void kg_mul_grad_ref_s8(const kg_mul_grad_args *args, const kg_memory *mem);

@@ -15,7 +15,7 @@ typedef struct kg_pad_args {
   kg_ref x; /* int8 [d0][d1][d2][d3] */
   kg_ref y; /* int8 [n0][n1][n2][n3] */
   kg_pad_shape shape;
-  int32_t value; /* of the border */
+  int32_t value; /* of the border, an int8 */
 } kg_pad_args;
 
 void kg_pad_ref_s8(const kg_pad_args *args, const kg_memory *mem);

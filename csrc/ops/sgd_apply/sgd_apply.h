@@ -7,7 +7,7 @@
 
 typedef struct kg_sgd_apply_args {
   kg_ref parameter; /* int8 weights, int32 biases or int16 bias deltas [count] */
-  kg_ref fraction;  /* int8 [count], for weights of storage w8f8, or none */
+  kg_ref fraction;  /* int8 [count], for int8 weights of storage w8f8, else none */
   kg_ref pending;   /* int32 [count]: 16 fraction bits for weights, 8 for biases; 0 afterwards */
   kg_ref train;     /* kg_train_state */
   uint32_t tensor;  /* key of the random stream: CRC-32 of the parameter's name */

@@ -1,5 +1,4 @@
-/* Softmax and cross-entropy of int8 logits in integers: loss, predicted class, and the error p - y that
- * starts the backward pass. */
+/* Softmax and cross-entropy of int8 logits in integers: loss, predicted class, and the error p - y that starts the backward pass. */
 #ifndef KG_OPS_SOFTMAX_CROSS_ENTROPY_H
 #define KG_OPS_SOFTMAX_CROSS_ENTROPY_H
 

@@ -6,12 +6,11 @@
 
 enum { KG_TRAIN_BEGIN_MAX_POINTS = 1024 };
 
-/* The learning rate is value * 2^lr_exponent, linear between the points of `table`, constant before the first
- * and after the last. */
+/* The learning rate is value * 2^lr_exponent, linear between the points of `table`, constant before the first and after the last. */
 typedef struct kg_train_begin_args {
-  kg_ref train; /* kg_train_state */
-  kg_ref table; /* int32 [points][2], constant: step (ascending, from 0), value 0..2^30 */
-  int32_t points;
+  kg_ref train;        /* kg_train_state */
+  kg_ref table;        /* int32 [points][2], constant: step (ascending, from 0), value (not negative) */
+  int32_t points;      /* 1..KG_TRAIN_BEGIN_MAX_POINTS */
   int32_t lr_exponent; /* -100..30 */
   int32_t accumulate;  /* every so many samples the updates are applied, 1.. */
 } kg_train_begin_args;
