@@ -33,6 +33,7 @@ _Noreturn void kg_fault(const uint32_t *frame, uint32_t exc_return) {
   kg_text("\nfault ");
   kg_number(number);
 #if !defined(__ARM_ARCH_6M__)
+  *(volatile uint32_t *)0xE000ED94u = 0; /* no MPU any more: the guard has done its work, and debuggers translate whole pages */
   const volatile uint32_t *scb = (const volatile uint32_t *)0xE000ED28u; /* CFSR, HFSR, DFSR, MMFAR, BFAR */
   const uint32_t cfsr = scb[0];
   kg_text(" cfsr=");

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kilograd._sources import csrc_dir, firmware_dir, runtime_dir
 from kilograd.device.boards import Board, find_board
+from kilograd.device.images import seal_boot2
 from kilograd.device.uf2 import uf2
 from kilograd.emit.csource import sources
 from kilograd.errors import BoardError, BudgetError, PlanError
@@ -101,6 +102,7 @@ def config(board: Board, plan: Plan, options: Options) -> str:
         "KG_EMULATED": int(board.emulated),
         "KG_CLOCK_HZ": board.clock_hz,
         "KG_TICKS_HZ": board.ticks_hz,
+        "KG_ICOUNT_SHIFT": board.run.icount_shift if board.run else 0,
         "KG_STACK_BYTES": options.stack_bytes or board.stack_bytes,
         "KG_STATE_BYTES": state,
         "KG_ARENA_BYTES": arena,
@@ -282,4 +284,5 @@ def build(board: Board | str, plan: Plan | str | Path, directory: str | Path, op
     if done.returncode != 0:
         raise _explain(board, plan, options, done.stderr)
     elf = directory / "firmware.elf"
+    seal_boot2(elf)  # nothing to do but on an RP2040
     return _measure(board, options, elf, _outputs(board, elf))
