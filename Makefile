@@ -2,13 +2,14 @@
 #   make demo    watch a quantized network learn in kilobytes
 #   make test    prove it
 #   make lint    ruff, mypy, C with gcc and clang and all warnings, clang-format: compilers and formatter where they are installed
+#   make fuzz    the serial link under libFuzzer for FUZZ_SECONDS (600)
 #   make bench   the figures of the README (some need the shared data, see benchmarks/)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc runtime python -name '*.[ch]' -o -name '*.cpp' -o -name '*.def' -o -name '*.py' -o -name '*.npz' 2>/dev/null)
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format fuzz bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +43,12 @@ lint: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix python tests benchmarks scripts
 	find csrc runtime -name '*.[ch]' | xargs clang-format -i
+
+# longer than in the tests; needs clang with its runtime libraries (libclang-rt-*-dev)
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/dev.stamp
+	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
+	KILOGRAD_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -rs tests/link/test_noise.py -k fuzz
 
 # benchmarks compare with PyTorch
 $(VENV)/bench.stamp: $(VENV)/dev.stamp

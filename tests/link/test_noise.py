@@ -158,7 +158,7 @@ def write_seeds(folder: Path) -> None:
         return bytes([command, len(payload)]) + payload
 
     zeros = bytes(4)
-    sample = frame(Command.INFER, zeros + bytes(108)) + frame(Command.TRAIN, zeros + bytes(112)) + frame(Command.EVALUATE, zeros + bytes(108))
+    sample = frame(Command.INFER, bytes(112)) + frame(Command.TRAIN, bytes(116)) + frame(Command.EVALUATE, bytes(112))
     tensor = b"\0\0\1\0\0\0"
     memory = frame(Command.FIND, b"train") + frame(Command.DESCRIBE, tensor) + frame(Command.READ, tensor + zeros + b"\4\0")
     memory += frame(Command.WRITE, tensor + zeros + b"1234")

@@ -12,7 +12,9 @@ from rich.console import Console
 
 from kilograd.cli import compile as compile_command
 from kilograd.cli import demo as demo_command
+from kilograd.cli import device as device_command
 from kilograd.cli import emit as emit_command
+from kilograd.cli import flash as flash_command
 from kilograd.cli import inspect as inspect_command
 from kilograd.cli import ops as ops_command
 from kilograd.cli import run as run_command
@@ -28,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (inspect_command, ops_command, compile_command, run_command, tune_command, emit_command, demo_command):
+for _command in (inspect_command, ops_command, compile_command, run_command, tune_command, emit_command, flash_command, demo_command, device_command):
     _command.add_to(app)
 
 
