@@ -1,0 +1,89 @@
+"""`kilograd boards` and `kilograd build`: which boards there are, and firmware for one of them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from kilograd.cli.console import Report, kilobytes
+from kilograd.cli.models import open_plan
+from kilograd.cli.options import Json
+from kilograd.device.boards import Board, boards, find_board
+from kilograd.device.build import APPS, Options
+from kilograd.device.build import build as build_firmware
+from kilograd.errors import BoardError
+from kilograd.plan.report import parse_size
+
+BoardName = Annotated[str, typer.Option("--board", metavar="BOARD", help="A board (see kilograd boards), or the path of its folder.")]
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan (.kgp).")]
+
+
+def _row(board: Board) -> dict[str, Any]:
+    tools = [board.external] if board.external else [f"{board.prefix}gcc", *([board.run.qemu] if board.run else [])]
+    return {
+        "name": board.name,
+        "title": board.title,
+        "core": board.core,
+        "emulated": board.emulated,
+        "flash_bytes": board.flash.bytes,
+        "ram_bytes": board.ram.bytes,
+        "store_bytes": board.store.sectors * board.store.sector_bytes if board.store else 0,
+        "plan_bytes": board.store.plan_sectors * board.store.sector_bytes // 2 if board.store else 0,
+        "tools_missing": [t for t in tools if shutil.which(t) is None],
+        "folder": str(board.folder),
+    }
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+
+    @app.command(name="boards")
+    def list_boards(as_json: Json = False) -> None:
+        """List the boards that firmware can be built for."""
+        report = Report(as_json)
+        rows = [_row(b) for b in boards()]
+        report.result({"boards": rows})
+        table = Table("board", "core", "flash", "RAM", "remembers", "how", "what", box=None)
+        for r in rows:
+            how = "emulated" if r["emulated"] else "hardware"
+            missing = f" (needs {', '.join(r['tools_missing'])})" if r["tools_missing"] else ""
+            sizes = (f"{r['flash_bytes'] // 1024} KB", f"{r['ram_bytes'] // 1024} KB", "yes" if r["store_bytes"] else "no")
+            table.add_row(r["name"], r["core"], *sizes, how + missing, r["title"])
+        report.say(table)
+
+    @app.command()
+    def build(
+        plan: PlanFile,
+        board: BoardName,
+        output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to build in.", show_default=False)],
+        application: Annotated[str, typer.Option("--app", help=f"What the firmware does: {', '.join(APPS)}.")] = "serve",
+        optimize: Annotated[str, typer.Option("--optimize", metavar="LEVEL", help="2, 3 or s; the bits are the same.")] = "2",
+        stack: Annotated[str | None, typer.Option(metavar="SIZE", help="Stack, such as 2K; the board has a default.")] = None,
+        arena: Annotated[str | None, typer.Option(metavar="SIZE", help="Reserve more for plans that come later.")] = None,
+        state: Annotated[str | None, typer.Option(metavar="SIZE", help="Reserve more for plans that come later.")] = None,
+        all_kernels: Annotated[bool, typer.Option("--all-kernels", help="Link every kernel, for plans that come later.")] = False,
+        as_json: Json = False,
+    ) -> None:
+        """Build firmware: the plan, its kernels, the serial link, and what the board needs."""
+        if optimize not in ("0", "1", "2", "3", "s", "g"):
+            raise BoardError(f"--optimize is 0, 1, 2, 3, s or g, not '{optimize}'")
+        report = Report(as_json)
+        options = Options(app=application, optimize=f"-O{optimize}", all_kernels=all_kernels)
+        for name, size in (("stack_bytes", stack), ("arena_bytes", arena), ("state_bytes", state)):
+            if size is not None:
+                options = replace(options, **{name: parse_size(size)})
+        chosen = find_board(board)
+        firmware = build_firmware(chosen, open_plan(plan), output, options)
+        report.result(firmware.as_dict())
+        table = Table("memory", "used", "there is", "of which", box=None)
+        code = f"code {firmware.text_bytes:,}, constants {firmware.rodata_bytes:,}, plan {firmware.plan_bytes:,}"
+        data = f"state and arena {firmware.memory_bytes:,}, stack {firmware.stack_bytes:,}, variables {firmware.static_bytes:,}"
+        table.add_row("flash", kilobytes(firmware.flash_bytes), kilobytes(chosen.flash.bytes), code)
+        table.add_row("RAM", kilobytes(firmware.sram_bytes), kilobytes(chosen.ram.bytes), data)
+        report.say(table)
+        report.say(f"wrote {firmware.elf}" + "".join(f", {f}" for f in firmware.files[1:]))
