@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from kilograd.cli import bench as bench_command
+from kilograd.cli import build as build_command
 from kilograd.cli import compile as compile_command
 from kilograd.cli import demo as demo_command
 from kilograd.cli import device as device_command
@@ -30,8 +32,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (inspect_command, ops_command, compile_command, run_command, tune_command, emit_command, flash_command, demo_command, device_command):
+_COMMANDS = (
+    inspect_command, ops_command, compile_command, run_command, tune_command, emit_command, demo_command, build_command, flash_command,
+    device_command,
+)  # fmt: skip
+for _command in _COMMANDS:
     _command.add_to(app)
+bench_command.add_to(device_command.device_app)
 
 
 @app.callback()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,10 +72,8 @@ def add_to(app: typer.Typer) -> None:
         if optimize not in ("0", "1", "2", "3", "s", "g"):
             raise BoardError(f"--optimize is 0, 1, 2, 3, s or g, not '{optimize}'")
         report = Report(as_json)
-        options = Options(app=application, optimize=f"-O{optimize}", all_kernels=all_kernels)
-        for name, size in (("stack_bytes", stack), ("arena_bytes", arena), ("state_bytes", state)):
-            if size is not None:
-                options = replace(options, **{name: parse_size(size)})
+        sizes = [0 if size is None else parse_size(size) for size in (stack, arena, state)]
+        options = Options(application, f"-O{optimize}", *sizes, all_kernels=all_kernels)
         chosen = find_board(board)
         firmware = build_firmware(chosen, open_plan(plan), output, options)
         report.result(firmware.as_dict())

@@ -133,7 +133,7 @@ class Emulator:
                 while not got.endswith(answer):
                     part = line.recv(1)
                     if not part:
-                        raise BoardError(f"'{self.board.name}' stopped (exit code {self.wait(5)}); it said: {_tail(got)} {self.log.strip()}")
+                        raise self._stopped(got)
                     got += part
 
     def read_until(self, end: bytes, seconds: float) -> bytes:
@@ -149,10 +149,13 @@ class Emulator:
             except ConnectionError:
                 part = b""
             if not part:
-                code = self.wait(5)
-                raise BoardError(f"'{self.board.name}' stopped (exit code {code}); it said: {_tail(got)} {self.log.strip()}".rstrip())
+                raise self._stopped(got)
             got += part
         return bytes(got)
+
+    def _stopped(self, got: bytes | bytearray) -> BoardError:
+        log = "\n".join(line for line in self.log.splitlines() if "waiting for connection" not in line)
+        return BoardError(f"'{self.board.name}' stopped (exit code {self.wait(5)}); it said: {_tail(got)} {log}".rstrip())
 
     def wait(self, seconds: float) -> int | None:
         """Exit code of the board's program once it ended, None when it did not within `seconds`."""
