@@ -10,8 +10,8 @@
  *     kg_store_begin(&store, state, snapshot);                        copies the state into the snapshot
  *     while (kg_store_step(&store) == KG_STORE_MORE) train();         one page or one erase for each call
  *
- * The promise: whenever the power fails, the state found afterwards is the one of the last save that gave KG_STORE_OK, or the
- * one of a save that was under way. It is never a mixture, never an older one, and saving goes on from there.
+ * The promise: whenever the power fails, the state found afterwards is the one of the last save that gave KG_STORE_OK, or of
+ * one that was begun after it. It is never a mixture, never an older one, and saving goes on from there.
  *
  * A checkpoint is the whole state segment of a session: learned weights, exponents, step count and seed, which is the position
  * in the random stream; so training goes on from it bit for bit. Checkpoints follow each other in a ring through the area,
@@ -36,7 +36,7 @@ typedef enum kg_store_status {
   KG_STORE_OTHER_SIZE,     /* the newest checkpoint is of this plan, and has another number of bytes */
   KG_STORE_OTHER_VERSION,  /* there are checkpoints, all in a layout that this version does not know */
   KG_STORE_TOO_SMALL,      /* the area cannot hold two checkpoints of this size */
-  KG_STORE_FULL,           /* a checkpoint of another plan takes the place: kg_store_forget gives it up */
+  KG_STORE_FULL,           /* the area was made smaller and what is saved leaves no room: kg_store_forget gives it up */
   KG_STORE_CHANGED,        /* the memory changed during a save in steps: nothing was saved */
   KG_STORE_BUSY,           /* a save in steps is under way: finish it, or kg_store_cancel */
   KG_STORE_READ_FAILED,    /* the driver said so */
@@ -70,9 +70,10 @@ typedef struct kg_store {
   kg_store_place kept;    /* what the next save must not touch */
   kg_store_place writing; /* the save under way */
   const uint8_t *source;
-  uint32_t phase, done; /* of the save under way */
-  uint32_t checksum;    /* of what was written so far */
-  uint32_t erases;      /* of all sectors of the area together */
+  uint32_t phase, done;   /* of the save under way */
+  uint32_t checksum;      /* of what was written so far */
+  uint32_t last_sequence; /* the highest ever given to a checkpoint */
+  uint32_t erases;        /* of all sectors of the area together */
 } kg_store;
 
 /* Look for the newest checkpoint. KG_STORE_OK: it is one for this plan. KG_STORE_EMPTY, _OTHER_PLAN, _OTHER_SIZE, _OTHER_VERSION:
@@ -98,7 +99,7 @@ kg_store_status kg_store_step(kg_store *store);
 /* Give up a save in steps. */
 void kg_store_cancel(kg_store *store);
 
-/* Forget everything saved, as one act: after a power cut either nothing was forgotten or all. The memory of the flash is erased too. */
+/* Forget everything saved, as one act: after a power cut either nothing was forgotten or all. Then the flash is erased too. */
 kg_store_status kg_store_forget(kg_store *store);
 
 typedef struct kg_store_statistics {
