@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from kilograd.errors import DeviceError, KilogradError
 
 TICK = 0.05  # seconds that a read waits at most
+MOST = 4096  # bytes that it gives, about
 
 
 class Transport(Protocol):
@@ -41,9 +42,10 @@ class SerialTransport:
 
     def read(self) -> bytes:
         """What has arrived within a moment."""
-        first: bytes = self._port.read(1)
-        more = self._port.in_waiting if first else 0
-        return first + self._port.read(more) if more else first
+        data: bytes = self._port.read(1)
+        while data and len(data) < MOST and (more := self._port.in_waiting):  # a socket tells of one byte at a time
+            data += self._port.read(more)
+        return data
 
     def close(self) -> None:
         """Close the port."""
