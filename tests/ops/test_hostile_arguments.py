@@ -17,6 +17,7 @@ from kilograd.ir.graph import Array
 from tests.ops.kernel_nodes import NODES, kernel_call
 
 FAR = (0, 1, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x40000000, 0xC0000000, 0xFFFFFFF0)
+FREE = 1100  # bytes: more than the largest operand of any node
 each_kernel = pytest.mark.parametrize("kernel", NODES)
 
 
@@ -71,6 +72,33 @@ def test_several_broken_words(kernel: str) -> None:
             near = [word ^ (1 << int(rng.integers(0, 32))), word + int(rng.integers(-20, 21)), int(rng.choice(broken(word)))]
             changed[i] = near[int(rng.integers(0, 3))] & 0xFFFFFFFF
         accepted(kernel, changed, memory)
+
+
+@each_kernel
+def test_operands_at_the_end_of_a_segment(kernel: str) -> None:
+    """Every operand moved byte by byte towards the end: from some place on it is refused, and the last accepted writes nothing behind."""
+    words, memory = kernel_call(kernel)
+    roomy = [np.concatenate([m, np.zeros(FREE, np.uint8)]) for m in memory]  # so that it overlaps no other operand there
+    refused = 0
+    for i, word in enumerate(int(w) for w in words):
+        segment, offset = word >> 30, word & 0x3FFFFFFF
+        if segment == 0 or offset >= memory[segment - 1].size:
+            continue
+        end = roomy[segment - 1].size
+        changed, accepting = words.copy(), None
+        for place in range(end, end - FREE, -1):
+            changed[i] = segment << 30 | place
+            if accepted(kernel, changed, roomy):
+                accepting = accepting or place
+            else:
+                refused += 1
+                assert accepting is None or place % 4, f"word {i}: refused at {place}, accepted at {accepting}"
+        if accepting is not None:
+            changed[i] = segment << 30 | accepting
+            guarded = [np.concatenate([m, np.full(64, 0xA5, np.uint8)]) for m in roomy]
+            _core.call(kernel, changed.tobytes(), *(g[:-64] for g in guarded))
+            assert all((g[-64:] == 0xA5).all() for g in guarded), f"word {i}: wrote behind the segment"
+    assert refused
 
 
 @each_kernel
