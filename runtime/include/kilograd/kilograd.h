@@ -12,8 +12,7 @@
  *     kg_tensor x;
  *     kg_plan_input(&plan, 0, &x);
  *     memcpy(kg_tensor_data(&session, &x), image, x.bytes);           fill the input
- *     kg_run(&session, infer);                                        infer: from kg_plan_find_entry(&plan,
- * "infer", &infer)
+ *     kg_run(&session, infer);                                        infer: from kg_plan_find_entry(&plan, "infer", &infer)
  *
  * Rules that hold for every function here: no heap, no global variables, no input or output. Everything that
  * can fail gives a kg_status. Any number of plans and sessions may exist; one session belongs to one thread
@@ -58,9 +57,7 @@ typedef enum kg_status {
 /* The status in words. */
 const char *kg_status_text(kg_status status);
 
-/* ---- plans
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- plans ---- */
 
 /* A table inside the file. */
 typedef struct kg_section {
@@ -93,8 +90,7 @@ typedef enum kg_kind { KG_CONST = 1, KG_STATE = 2, KG_ARENA = 3 } kg_kind;
 typedef struct kg_tensor {
   const char *name;
   kg_dtype dtype;
-  kg_kind kind; /* constants are read-only; arena tensors hold their value only until a later call reuses the
-                   place */
+  kg_kind kind; /* constants are read-only; arena tensors hold their value only until a later call reuses the place */
   uint32_t rank;
   int32_t dims[KG_MAX_RANK];
   uint32_t bytes;
@@ -119,9 +115,7 @@ kg_status kg_plan_boundary(const kg_plan *plan, uint32_t index, kg_tensor *tenso
 /* Entry points: "infer", and "train_step" when the plan can train. */
 kg_status kg_plan_find_entry(const kg_plan *plan, const char *name, uint32_t *entry);
 
-/* ---- sessions
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- sessions ---- */
 
 /* A plan at work in memory that the caller owns. */
 typedef struct kg_session {
