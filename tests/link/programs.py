@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from tests.train.nets import small_net
 
 HERE = Path(__file__).parent
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+FOLDER = TemporaryDirectory(prefix="kilograd-link-")  # goes when Python ends
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
@@ -38,7 +39,7 @@ def _command(compiler: str, sources: list[Path], out: Path, flags: list[str]) ->
 
 def build(compiler: str, source: str, flags: list[str]) -> Path:
     """A program of this folder."""
-    out = Path(mkdtemp(prefix="kilograd-link-")) / Path(source).stem
+    out = Path(FOLDER.name) / Path(source).stem
     subprocess.run(_command(compiler, [HERE / source], out, flags), check=True)
     return out
 

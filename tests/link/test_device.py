@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -292,3 +293,18 @@ def test_nobody_there() -> None:
     with pytest.raises(DeviceError, match="cannot open the port"):
         pytest.importorskip("serial")
         Device.open("/dev/no-such-port")
+
+
+def test_long_names_are_cut_to_the_frame(tmp_path: Path) -> None:
+    long, plan = "x" * 300, training_plan()
+    tensors = {(long if name == "x" else name): t for name, t in plan.tensors.items()}
+    tensors[long] = replace(tensors[long], name=long)
+    renamed = replace(plan, name="n" * 300, tensors=tensors, inputs=[long])
+    renamed.save(tmp_path / "long.kgp")
+    simulator, (x, y) = kg.Simulator(renamed), samples(2)
+    with Device(Pipe(tmp_path / "long.kgp", 96)) as device:
+        assert device.info.board == "memory" and device.info.plan == "n" * (95 - 47 - len("memory"))
+        assert device.model.inputs == ["x" * (95 - 48)]
+        assert np.array_equal(device.train(x, y), simulator.train(x, y))
+        with pytest.raises(DeviceError, match="longer than the board takes"):
+            device.read(long)
