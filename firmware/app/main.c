@@ -42,7 +42,7 @@ static const kg_link_app hooks = {
 #if KG_EMULATED
     .ticks_unit = KG_LINK_INSTRUCTIONS,
 #else
-    .ticks_unit = KG_LINK_CYCLES,
+    .ticks_unit = KG_TICKS_HZ == KG_CLOCK_HZ ? KG_LINK_CYCLES : KG_LINK_MICROSECONDS,
 #endif
 #if KG_STORE_PLAN_SECTORS > 0
     .plan_begin = kg_app_plan_begin,

@@ -15,6 +15,7 @@ from kilograd.cli.options import Json
 from kilograd.device.boards import Board, boards, find_board
 from kilograd.device.build import APPS, Options
 from kilograd.device.build import build as build_firmware
+from kilograd.device.external import export
 from kilograd.errors import BoardError
 from kilograd.plan.report import parse_size
 
@@ -47,12 +48,13 @@ def add_to(app: typer.Typer) -> None:
         report = Report(as_json)
         rows = [_row(b) for b in boards()]
         report.result({"boards": rows})
-        table = Table("board", "core", "flash", "RAM", "remembers", "how", "what", box=None)
+        table = Table("board", "flash", "RAM", "remembers", "what", box=None)
+        for column in table.columns[:4]:
+            column.no_wrap = True
         for r in rows:
-            how = "emulated" if r["emulated"] else "hardware"
             missing = f" (needs {', '.join(r['tools_missing'])})" if r["tools_missing"] else ""
             sizes = (f"{r['flash_bytes'] // 1024} KB", f"{r['ram_bytes'] // 1024} KB", "yes" if r["store_bytes"] else "no")
-            table.add_row(r["name"], r["core"], *sizes, how + missing, r["title"])
+            table.add_row(r["name"], *sizes, r["title"] + missing)
         report.say(table)
 
     @app.command()
@@ -73,8 +75,13 @@ def add_to(app: typer.Typer) -> None:
             raise BoardError(f"--optimize is 0, 1, 2, 3, s or g, not '{optimize}'")
         report = Report(as_json)
         sizes = [0 if size is None else parse_size(size) for size in (stack, arena, state)]
-        options = Options(application, f"-O{optimize}", *sizes, all_kernels=all_kernels)
+        options = Options(application, f"-O{optimize}", sizes[0], sizes[1], sizes[2], all_kernels)
         chosen = find_board(board)
+        if chosen.external:
+            files = export(chosen, open_plan(plan), output, options)
+            report.result({"board": chosen.name, "external": chosen.external, "files": [str(f.relative_to(output)) for f in files]})
+            report.say(f"wrote a project for {chosen.external} to {output}; {output}/README.md says how it is built")
+            return
         firmware = build_firmware(chosen, open_plan(plan), output, options)
         report.result(firmware.as_dict())
         table = Table("memory", "used", "there is", "of which", box=None)
