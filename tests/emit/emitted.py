@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,11 +74,42 @@ def _sources(directory: Path) -> list[str]:
     return sorted(str(p) for p in directory.glob("*.c"))
 
 
+@cache
+def _object_folder() -> tempfile.TemporaryDirectory[str]:
+    """Where objects are kept while the tests run."""
+    return tempfile.TemporaryDirectory(prefix="kilograd-objects-")
+
+
+def _content(source: Path) -> bytes:
+    """A source and the headers beside it that it includes, directly or not: what its object depends on."""
+    seen: dict[str, bytes] = {}
+    waiting = [source.name]
+    while waiting:
+        name = waiting.pop()
+        path = source.parent / name
+        if name not in seen and path.is_file():
+            seen[name] = path.read_bytes()
+            waiting += re.findall(r'#include "([^"]+)"', seen[name].decode())
+    return b"".join(name.encode() + b"\0" + text for name, text in sorted(seen.items()))
+
+
+def objects(directory: Path, compiler: str, flags: list[str]) -> list[str]:
+    """Object files of all sources of a folder. Plans share most kernels, so an object that was built before is taken again."""
+    found = []
+    for source in _sources(directory):
+        key = hashlib.sha256(repr((compiler, flags)).encode() + _content(Path(source))).hexdigest()
+        built = Path(_object_folder().name) / f"{key}.o"
+        if not built.exists():
+            subprocess.run([compiler, *flags, "-c", source, "-o", str(built)], check=True)
+        found.append(str(built))
+    return found
+
+
 def train_library(plan: Plan, x: Array, y: Array, directory: Path, compiler: str, flags: list[str]) -> Memory:
     """Emit, build as a shared library, train through cffi."""
     emit(plan, directory)
     library = directory / "libmodel.so"
-    subprocess.run([compiler, *flags, "-shared", "-fPIC", *_sources(directory), "-o", str(library)], check=True)
+    subprocess.run([compiler, *flags, "-shared", *objects(directory, compiler, [*flags, "-fPIC"]), "-o", str(library)], check=True)
     ffi = FFI()
     ffi.cdef(
         "typedef struct { const uint8_t *constant; uint8_t *state, *arena; } model;"
@@ -105,7 +139,8 @@ def train_program(plan: Plan, x: Array, y: Array, directory: Path, compiler: str
     emit(plan, directory)
     (directory / "main.c").write_text(MAIN)
     program = directory / "program"
-    subprocess.run([compiler, *flags, f"-DPOINTER_BYTES={pointer_bytes}", *_sources(directory), "-o", str(program)], check=True)
+    built = objects(directory, compiler, [*flags, f"-DPOINTER_BYTES={pointer_bytes}"])
+    subprocess.run([compiler, *flags, *built, "-o", str(program)], check=True)
     with (directory / "in.bin").open("wb") as file:
         for sample, label in zip(x, y, strict=True):
             file.write(np.ascontiguousarray(sample).tobytes() + np.int32(label).tobytes())
