@@ -152,8 +152,10 @@ def test_autoencoder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     x = np.random.default_rng(0).integers(-60, 60, (40, 640)).astype(np.int8)
     np.savez(tmp_path / "d.npz", x_train=x, x_test=x[:8])
     command = ("tune", model, "--data", tmp_path / "d.npz", "--train", "head", "--loss", "mean_squared_error")
-    found = as_json(capsys, *command, "--epochs", 5, "--lr", 1.0)
+    found = as_json(capsys, *command, "--epochs", 5, "--lr", 1.0, "-o", tmp_path / "learned.kgp")
     assert found["mse_after"] < found["mse_before"]
+    again = as_json(capsys, "tune", tmp_path / "learned.kgp", "--data", tmp_path / "d.npz", "--epochs", 1)
+    assert again["mse_before"] == found["mse_after"], "the plan knows its loss"
 
 
 def test_budget(capsys: pytest.CaptureFixture[str]) -> None:
