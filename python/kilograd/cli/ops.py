@@ -87,7 +87,7 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def ops(
-        as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of docs/operators.md.")] = False, as_json: Json = False
+        as_markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/operators.md.")] = False, as_json: Json = False
     ) -> None:
         """The table of operators: import, forward, backward, kernels."""
         report = Report(as_json)
