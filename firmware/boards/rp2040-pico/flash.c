@@ -42,9 +42,9 @@ static rom find_rom(void) {
   return found;
 }
 
-/* Erase a sector where `data` is null, else program. */
-__attribute__((section(".ram_code"), noinline, long_call)) static void change(const rom *r, uint32_t offset, const uint8_t *data,
-                                                                              uint32_t bytes) {
+/* Erase a sector where `data` is null, else program. The linker puts a veneer before the call, which is too far for a branch. */
+__attribute__((section(".ram_code"), noinline)) static void change(const rom *r, uint32_t offset, const uint8_t *data,
+                                                                   uint32_t bytes) {
   r->connect();
   r->exit_xip();
   if (data) {
