@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc runtime python -name '*.[ch]' -o -name '*.cpp' -o -name '*.def' -o -name '*.py' -o -name '*.npz' 2>/dev/null)
 
-.PHONY: demo test lint format fuzz bench clean
+.PHONY: demo test lint format fuzz power-cut bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,11 @@ FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/dev.stamp
 	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
 	KILOGRAD_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -rs tests/link/test_noise.py -k fuzz
+
+# every store of three saves, on an emulated board; the tests cut those of one save
+power-cut: $(VENV)/dev.stamp
+	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
+	KILOGRAD_POWER_CUTS=all $(BIN)/python -m pytest -s tests/firmware/test_store_power_cut.py tests/store/test_power_cut.py
 
 # benchmarks compare with PyTorch
 $(VENV)/bench.stamp: $(VENV)/dev.stamp
