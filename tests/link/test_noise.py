@@ -169,5 +169,6 @@ def write_seeds(folder: Path) -> None:
     update = frame(Command.PLAN_BEGIN, b"\x10\0\0\0" + zeros) + frame(Command.PLAN_WRITE, zeros + bytes(16)) + frame(Command.PLAN_COMMIT)
     noise = frame(0xFF, b"\0\5\1\x0c\x34\x12\1\5\xef\x87\x85\xdf\0")
     for i, content in enumerate([sample, memory, flash, update, noise, sample + memory + flash + update + noise]):
-        (folder / f"seed{i}").write_bytes(b"\1" + content)
+        (folder / f"seed{i}").write_bytes(b"\2" + content)
+        (folder / f"late{i}").write_bytes(b"\3" + content)
     (folder / "raw").write_bytes(b"\0" + encode(Frame(Command.INFO, 0, b"")) * 2 + b"\0\x03\x01\xff")
