@@ -111,13 +111,21 @@ static void tensors(const bench *b) {
   }
 }
 
+/* Says hello every half second until the host answers with a byte. */
+static void wait_for_host(void) {
+  int32_t answer = -1;
+  while (answer < 0) {
+    kg_text("kilograd bench 1\n");
+    const uint32_t start = kg_ticks();
+    while (answer < 0 && kg_ticks() - start < KG_TICKS_HZ / 2u) answer = kg_uart_read();
+  }
+}
+
 int main(void) {
   bench b;
   uint32_t entry;
   kg_board_init();
-  while (kg_uart_read() < 0) {
-  } /* the host says when it listens */
-  kg_text("kilograd bench 1\n");
+  wait_for_host();
   kg_status status = kg_plan_open(&b.plan, kg_embedded_plan, kg_embedded_plan_bytes());
   if (status == KG_OK) status = kg_session_init(&b.session, &b.plan, kg_app_state, KG_STATE_BYTES, kg_app_arena, KG_ARENA_BYTES);
   if (status != KG_OK) {

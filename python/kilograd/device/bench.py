@@ -145,7 +145,7 @@ def run(board: Board, firmware: Firmware, plan: Plan, samples: int = SAMPLES) ->
     macs = float(plan.report.get("macs_forward", 0)) + float(plan.report.get("macs_step", 0))
     seconds = 60 + samples * 60 * macs / INSTRUCTIONS_A_SECOND  # 60 instructions for a MAC is far more than there are
     with Emulator(board, firmware.elf) as emulator:
-        emulator.ask(b"\n", HELLO)
+        emulator.start(HELLO)
         text = emulator.read_until(b"\nend\n", seconds).decode(errors="replace")
     return parse(text)
 

@@ -187,18 +187,46 @@ def source_files(board: Board, plan: Plan, options: Options, generated: Path) ->
     return files + kernel_sources(kernel_names(plan, options))
 
 
+def include_folders(board: Board, generated: Path) -> list[Path]:
+    """Where headers are looked for; the generated ones first, because kernels.def there stands for that of csrc."""
+    runtime = runtime_dir()
+    return [generated, board.folder, *board.include, firmware_dir() / "common", runtime / "include", runtime, csrc_dir()]
+
+
+def compile_flags(board: Board, options: Options) -> list[str]:
+    """Flags of every file."""
+    return [*board.flags, options.optimize, *CODE, *WARNINGS]
+
+
+def link_flags(board: Board, directory: Path) -> list[str]:
+    """Flags of the link."""
+    assert board.linker is not None
+    end = ["-nostartfiles", "-static", "-Wl,--gc-sections", f"-Wl,-Map={directory / 'firmware.map'}", f"-L{directory / 'generated'}"]
+    return [*board.link, *end, f"-L{board.folder}", "-T", str(board.linker)]
+
+
 def command(board: Board, plan: Plan, options: Options, directory: Path) -> list[str]:
     """The compiler call that makes firmware.elf."""
     generated = directory / "generated"
-    folders = [generated, board.folder, *board.include, firmware_dir() / "common", runtime_dir() / "include", runtime_dir(), csrc_dir()]
-    assert board.linker is not None
-    link = [*board.link, "-nostartfiles", "-static", "-Wl,--gc-sections", f"-Wl,-Map={directory / 'firmware.map'}", f"-L{generated}"]
-    link += [f"-L{board.folder}", "-T", str(board.linker)]
     files = [str(f) for f in source_files(board, plan, options, generated)]
-    return [
-        compiler(board), *board.flags, options.optimize, *CODE, *WARNINGS, *(f"-I{f}" for f in folders), *files, *link,
-        "-o", str(directory / "firmware.elf"),
-    ]  # fmt: skip
+    folders = [f"-I{f}" for f in include_folders(board, generated)]
+    link = link_flags(board, directory)
+    return [compiler(board), *compile_flags(board, options), *folders, *files, *link, "-o", str(directory / "firmware.elf")]
+
+
+def cmake_lists(board: Board, plan: Plan, options: Options, directory: Path) -> str:
+    """Text of build.cmake: the same for firmware/CMakeLists.txt."""
+    directory = directory.resolve()
+    generated = directory / "generated"
+    lists = {
+        "KG_SOURCES": [str(f) for f in source_files(board, plan, options, generated)],
+        "KG_INCLUDES": [str(f) for f in include_folders(board, generated)],
+        "KG_FLAGS": compile_flags(board, options),
+        "KG_LINK": link_flags(board, directory),
+    }
+    lists["KG_LINK"] = [f"SHELL:-T {f}" for f in lists["KG_LINK"][-1:]] + lists["KG_LINK"][:-2]
+    rows = [f"set({name}\n" + "".join(f'  "{v}"\n' for v in values) + ")\n" for name, values in lists.items()]
+    return "# Made by kilograd build.\n" + "".join(rows)
 
 
 def _check_budget(board: Board, plan: Plan, options: Options) -> None:
@@ -279,7 +307,8 @@ def build(board: Board | str, plan: Plan | str | Path, directory: str | Path, op
         raise BoardError(f"cannot build into '{directory}': it is a file, give a folder")
     compiler(board)
     _check_budget(board, plan, options)
-    generate(board, plan, options, directory)
+    generated = generate(board, plan, options, directory)
+    (generated / "build.cmake").write_text(cmake_lists(board, plan, options, directory))
     done = subprocess.run(command(board, plan, options, directory), capture_output=True, text=True)
     if done.returncode != 0:
         raise _explain(board, plan, options, done.stderr)
