@@ -47,18 +47,18 @@ def line(board: str, image: Path, **options: str) -> str:
             "nucleo-f446re", {"port": "0669"},
             "openocd -f board/st_nucleo_f4.cfg -c 'adapter serial 0669' -c 'program {DIR/x.elf} verify reset exit'",
         ),
-        ("nucleo-f446re", {"tool": "pyocd"}, "pyocd load --target stm32f446retx --format elf DIR/x.elf"),
+        ("nucleo-f446re", {"tool": "pyocd"}, "pyocd load --no-wait --target stm32f446retx --format elf DIR/x.elf"),
         (
             "nucleo-f446re", {"tool": "dfu"},
             "dfu-util --device 0483:df11 --alt 0 --dfuse-address 0x08000000:leave --download DIR/x.dfu.bin",
         ),
         ("stm32f746g-disco", {}, "openocd -f board/stm32f746g-disco.cfg -c 'program {DIR/x.elf} verify reset exit'"),
-        ("stm32f746g-disco", {"tool": "pyocd", "port": "07"}, "pyocd load --target stm32f746nghx --probe 07 --format elf DIR/x.elf"),
+        ("stm32f746g-disco", {"tool": "pyocd", "port": "07"}, "pyocd load --no-wait --target stm32f746nghx --probe 07 --format elf DIR/x.elf"),
         (
             "stm32f746g-disco", {"tool": "dfu", "port": "3"},
             "dfu-util --device 0483:df11 --alt 0 --serial 3 --dfuse-address 0x08000000:leave --download DIR/x.dfu.bin",
         ),
-        ("nrf52840-dk", {}, "pyocd load --target nrf52840 --format elf DIR/x.elf"),
+        ("nrf52840-dk", {}, "pyocd load --no-wait --target nrf52840 --format elf DIR/x.elf"),
         (
             "nrf52840-dk", {"tool": "openocd"},
             "openocd -f interface/jlink.cfg -c 'transport select swd' -f target/nrf52.cfg -c 'program {DIR/x.elf} verify reset exit'",
@@ -68,7 +68,7 @@ def line(board: str, image: Path, **options: str) -> str:
             "rp2040-pico", {"tool": "openocd"},
             "openocd -f interface/cmsis-dap.cfg -f target/rp2040.cfg -c 'program {DIR/x.elf} verify reset exit'",
         ),
-        ("rp2040-pico", {"tool": "pyocd"}, "pyocd load --target rp2040 --format elf DIR/x.elf"),
+        ("rp2040-pico", {"tool": "pyocd"}, "pyocd load --no-wait --target rp2040 --format elf DIR/x.elf"),
         (
             "qemu:mps2-an386", {"port": "localhost:4000"},
             "gdb-multiarch -nx -batch -ex 'set confirm off' -ex 'set tcp auto-retry off' -ex 'target remote localhost:4000' -ex load "
@@ -84,8 +84,8 @@ def test_command_lines(image: Path, board: str, options: dict[str, str], expecte
     ("board", "options", "suffix", "expected"),
     [
         ("nucleo-f446re", {}, ".bin", "openocd -f board/st_nucleo_f4.cfg -c 'program {DIR/x.bin} 0x08000000 verify reset exit'"),
-        ("nrf52840-dk", {}, ".bin", "pyocd load --target nrf52840 --format bin --base-address 0x00000000 DIR/x.bin"),
-        ("nrf52840-dk", {}, ".hex", "pyocd load --target nrf52840 --format hex DIR/x.hex"),
+        ("nrf52840-dk", {}, ".bin", "pyocd load --no-wait --target nrf52840 --format bin --base-address 0x00000000 DIR/x.bin"),
+        ("nrf52840-dk", {}, ".hex", "pyocd load --no-wait --target nrf52840 --format hex DIR/x.hex"),
         ("nucleo-f446re", {"tool": "dfu"}, ".bin",
          "dfu-util --device 0483:df11 --alt 0 --dfuse-address 0x08000000:leave --download DIR/x.bin"),
         ("rp2040-pico", {"port": "DRIVE"}, ".uf2", "cp DIR/x.uf2 DRIVE/x.uf2"),

@@ -113,7 +113,7 @@ def _openocd(request: _Request) -> Job:
 
 
 def _pyocd(request: _Request) -> Job:
-    argv = ["pyocd", "load", "--target", request.text("target")]
+    argv = ["pyocd", "load", "--no-wait", "--target", request.text("target")]
     if request.port:
         argv += ["--probe", request.port]
     if request.image.suffix == ".bin":
