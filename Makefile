@@ -7,7 +7,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc runtime python -name '*.[ch]' -o -name '*.cpp' -o -name '*.def' -o -name '*.py' -o -name '*.npz' 2>/dev/null)
+SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc runtime firmware python -name '*.[ch]' -o -name '*.cpp' -o -name '*.def' -o -name '*.py' -o -name '*.npz' -o -name '*.toml' -o -name '*.ld' 2>/dev/null)
 
 .PHONY: demo test lint format fuzz power-cut bench clean
 
@@ -37,12 +37,12 @@ lint: $(VENV)/dev.stamp
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mypy
 	sh scripts/lint_c.sh
 	@if command -v clang-format >/dev/null; then \
-	  find csrc runtime -name '*.[ch]' | xargs clang-format --dry-run --Werror; \
+	  find csrc runtime firmware -name '*.[ch]' | xargs clang-format --dry-run --Werror; \
 	else echo 'lint: clang-format is not installed, C formatting not checked'; fi
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix python tests benchmarks scripts
-	find csrc runtime -name '*.[ch]' | xargs clang-format -i
+	find csrc runtime firmware -name '*.[ch]' | xargs clang-format -i
 
 # longer than in the tests; needs clang with its runtime libraries (libclang-rt-*-dev)
 FUZZ_SECONDS ?= 600
