@@ -155,6 +155,7 @@ const char *kg_store_status_text(kg_store_status status) {
   case KG_STORE_ERASE_FAILED: return "the flash could not be erased";
   case KG_STORE_BAD_FLASH: return "the description of the flash makes no sense";
   case KG_STORE_BAD_ARGUMENT: return "bad argument";
+  case KG_STORE_REFUSED: return "what arrived is not the plan that was announced";
   }
   return "unknown status";
 }

@@ -16,7 +16,7 @@ from kilograd._sources import runtime_dir
 HERE = Path(__file__).parent
 STATUSES = (
     "OK MORE EMPTY OTHER_PLAN OTHER_SIZE OTHER_VERSION TOO_SMALL FULL CHANGED BUSY "
-    "READ_FAILED PROGRAM_FAILED ERASE_FAILED BAD_FLASH BAD_ARGUMENT"
+    "READ_FAILED PROGRAM_FAILED ERASE_FAILED BAD_FLASH BAD_ARGUMENT REFUSED"
 ).split()
 TEARS = 6  # kinds of torn stores in flash_model.h; this number means one drawn for each cut
 UNSTABLE = 5

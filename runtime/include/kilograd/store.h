@@ -43,7 +43,8 @@ typedef enum kg_store_status {
   KG_STORE_PROGRAM_FAILED, /* the driver said so, or the flash reads back differently */
   KG_STORE_ERASE_FAILED,   /* the driver said so */
   KG_STORE_BAD_FLASH,      /* sizes or functions in kg_flash that make no sense */
-  KG_STORE_BAD_ARGUMENT    /* a null pointer, or a step without a begin */
+  KG_STORE_BAD_ARGUMENT,   /* a null pointer, or a step without a begin */
+  KG_STORE_REFUSED         /* kilograd/plan_slot.h: what arrived is not the plan that was announced */
 } kg_store_status;
 
 /* The status in words. */
