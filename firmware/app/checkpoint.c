@@ -23,13 +23,14 @@ void kg_app_open_store(kg_app *app) {
   app->checkpoints = app->flash;
   app->checkpoints.sectors = KG_STORE_SECTORS;
   kg_store_status found = kg_store_open(&app->store, &app->checkpoints, app->plan.state_bytes, kg_app_plan_checksum(&app->plan));
-  if (found != KG_STORE_OK) return;
+  if (found != KG_STORE_OK || app->plan.state_bytes == 0) return;
   found = kg_store_load(&app->store, app->session.state);
   if (found != KG_STORE_OK) kg_session_reset(&app->session);
 }
 
 kg_link_status kg_app_save(void *context) {
   kg_app *app = context;
+  if (app->plan.state_bytes == 0) return KG_LINK_CANNOT_TRAIN; /* there is nothing to keep */
   kg_store_status status = kg_store_save(&app->store, app->session.state);
   if (status == KG_STORE_FULL) { /* of a plan that is not here any more */
     status = kg_store_forget(&app->store);
@@ -40,6 +41,7 @@ kg_link_status kg_app_save(void *context) {
 
 kg_link_status kg_app_load(void *context) {
   kg_app *app = context;
+  if (app->plan.state_bytes == 0) return KG_LINK_CANNOT_TRAIN;
   const kg_store_status status = kg_store_load(&app->store, app->session.state);
   const kg_link_status answer = told(status);
   if (answer == KG_LINK_FLASH_ERROR) kg_session_reset(&app->session); /* half a state is no state */

@@ -8,7 +8,11 @@
 
 extern const uint8_t kg_embedded_plan[];
 extern const uint8_t kg_embedded_plan_end[];
+#if KG_STATE_BYTES > 0
 extern uint8_t kg_app_state[KG_STATE_BYTES];
+#else
+#define kg_app_state ((uint8_t *)0) /* a plan that only infers keeps nothing */
+#endif
 extern uint8_t kg_app_arena[KG_ARENA_BYTES];
 
 static inline uint32_t kg_embedded_plan_bytes(void) {

@@ -77,8 +77,8 @@ def compiler(board: Board) -> str:
 
 
 def round_up(count: int) -> int:
-    """To the alignment of state and arena; never 0, because C has no empty arrays."""
-    return max(ALIGN, -(-count // ALIGN) * ALIGN)
+    """To the alignment of state and arena."""
+    return -(-count // ALIGN) * ALIGN
 
 
 def memory_sizes(plan: Plan, options: Options) -> tuple[int, int]:
