@@ -53,7 +53,10 @@ def line(board: str, image: Path, **options: str) -> str:
             "dfu-util --device 0483:df11 --alt 0 --dfuse-address 0x08000000:leave --download DIR/x.dfu.bin",
         ),
         ("stm32f746g-disco", {}, "openocd -f board/stm32f746g-disco.cfg -c 'program {DIR/x.elf} verify reset exit'"),
-        ("stm32f746g-disco", {"tool": "pyocd", "port": "07"}, "pyocd load --no-wait --target stm32f746nghx --probe 07 --format elf DIR/x.elf"),
+        (
+            "stm32f746g-disco", {"tool": "pyocd", "port": "07"},
+            "pyocd load --no-wait --target stm32f746nghx --probe 07 --format elf DIR/x.elf",
+        ),
         (
             "stm32f746g-disco", {"tool": "dfu", "port": "3"},
             "dfu-util --device 0483:df11 --alt 0 --serial 3 --dfuse-address 0x08000000:leave --download DIR/x.dfu.bin",
