@@ -5,6 +5,7 @@
 #include "board.h"
 #include "kilograd/kilograd.h"
 #include "kilograd/link.h"
+#include "kilograd/plan_slot.h"
 #include "kilograd/store.h"
 
 typedef struct kg_app {
@@ -17,8 +18,8 @@ typedef struct kg_app {
   kg_store store;
 #endif
 #if KG_STORE_PLAN_SECTORS > 0
-  uint32_t slot, slot_sequence; /* where the active plan is: 0, 1, or 2 for the one that is built in */
-  uint32_t new_bytes, new_crc;  /* of the plan that is arriving */
+  kg_flash plan_area; /* the sectors behind the checkpoints */
+  kg_plan_slot slot;
 #endif
   uint64_t ticks_high;
   uint32_t ticks_last;
@@ -37,12 +38,10 @@ kg_link_status kg_app_load(void *context);
 kg_link_status kg_app_forget(void *context);
 uint32_t kg_app_erases(const kg_app *app, uint32_t *sequence);
 
-/* plan_slot.c: plans that came over the link. */
+/* plan_slot.c: plans that come over the link. */
 kg_status kg_app_open_plan(kg_app *app); /* the newest valid one, else the one that is built in */
 kg_link_status kg_app_plan_begin(void *context, uint32_t bytes, uint32_t crc);
 kg_link_status kg_app_plan_write(void *context, uint32_t offset, const uint8_t *data, uint32_t bytes);
 kg_link_status kg_app_plan_commit(void *context, uint32_t *detail);
-/* Largest plan file that fits into a slot. */
-uint32_t kg_app_plan_room(void);
 
 #endif

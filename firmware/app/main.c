@@ -49,7 +49,7 @@ static const kg_link_app hooks = {
     .plan_write = kg_app_plan_write,
     .plan_commit = kg_app_plan_commit,
     .plan_unit = KG_STORE_PROGRAM_BYTES,
-    .plan_bytes = (KG_STORE_PLAN_SECTORS / 2u) * KG_STORE_SECTOR_BYTES - KG_FLASH_MAX_PROGRAM,
+    .plan_bytes = (KG_STORE_PLAN_SECTORS / 2u) * KG_STORE_SECTOR_BYTES - KG_PLAN_SLOT_OVERHEAD,
 #endif
 };
 

@@ -5,8 +5,14 @@
 
 #include "internal.h"
 
-enum { SLOT_MAGIC = 0x5350474B /* "KGPS" */, SLOT_VERSION = 1, SLOT_FILE_AT = 2 * KG_STORE_PAGE, SLOT_SEAL_AT = KG_STORE_PAGE };
+enum {
+  SLOT_MAGIC = 0x5350474B /* "KGPS" */,
+  SLOT_VERSION = 1,
+  SLOT_FILE_AT = KG_PLAN_SLOT_OVERHEAD,
+  SLOT_SEAL_AT = KG_STORE_PAGE
+};
 enum { NO_HALF = 2, SLOT_HEADER_BYTES = 28 };
+_Static_assert(SLOT_FILE_AT == 2 * KG_STORE_PAGE, "header and seal have a page each");
 
 static uint32_t half_at(const kg_plan_slot *slot, uint32_t half) {
   return half * (slot->flash->sectors / 2) * slot->flash->sector_bytes;
@@ -98,23 +104,29 @@ kg_store_status kg_plan_slot_write(kg_plan_slot *slot, uint32_t offset, const vo
   return status;
 }
 
+kg_store_status kg_plan_slot_check(const kg_plan_slot *slot, kg_plan *arrived, kg_status *why) {
+  kg_status opened = KG_TRUNCATED;
+  if (slot == NULL || arrived == NULL || slot->flash == NULL) return KG_STORE_BAD_ARGUMENT;
+  const uint8_t *file = slot->mapped + half_at(slot, idle_half(slot)) + SLOT_FILE_AT;
+  if (slot->receiving && slot->received == slot->bytes)
+    opened = kg_store_crc(0, file, slot->bytes) == slot->crc ? kg_plan_open(arrived, file, slot->bytes) : KG_BAD_CHECKSUM;
+  if (why != NULL) *why = opened;
+  return opened == KG_OK ? KG_STORE_OK : KG_STORE_REFUSED;
+}
+
 kg_store_status kg_plan_slot_commit(kg_plan_slot *slot, kg_plan *plan, kg_status *why) {
   kg_plan arrived;
-  kg_status opened = KG_TRUNCATED;
-  if (slot == NULL || plan == NULL || slot->flash == NULL) return KG_STORE_BAD_ARGUMENT;
-  const uint32_t half = idle_half(slot);
-  const uint8_t *file = slot->mapped + half_at(slot, half) + SLOT_FILE_AT;
-  if (slot->receiving && slot->received == slot->bytes) {
-    opened = kg_store_crc(0, file, slot->bytes) == slot->crc ? kg_plan_open(&arrived, file, slot->bytes) : KG_BAD_CHECKSUM;
-  }
+  if (plan == NULL) return KG_STORE_BAD_ARGUMENT;
+  kg_store_status status = kg_plan_slot_check(slot, &arrived, why);
+  if (status == KG_STORE_BAD_ARGUMENT) return status;
   slot->receiving = 0;
-  if (why != NULL) *why = opened;
-  if (opened != KG_OK) return KG_STORE_REFUSED;
+  if (status != KG_STORE_OK) return status;
+  const uint32_t half = idle_half(slot);
   uint8_t header[SLOT_HEADER_BYTES];
   const uint32_t words[6] = {SLOT_MAGIC, SLOT_VERSION, slot->sequence + 1, slot->bytes, slot->crc, slot->firmware};
   for (uint32_t i = 0; i < 6; ++i) kg_store_put_word(header + 4 * i, words[i]);
   kg_store_put_word(header + 24, kg_store_crc(0, header, 24));
-  kg_store_status status = write_at(slot, 0, header, sizeof header);
+  status = write_at(slot, 0, header, sizeof header);
   if (status == KG_STORE_OK) status = write_at(slot, SLOT_SEAL_AT, header, sizeof header);
   if (status != KG_STORE_OK) return status;
   slot->sequence += 1;

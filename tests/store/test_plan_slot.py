@@ -118,6 +118,23 @@ def test_what_is_wrong_is_refused_and_the_old_plan_stays(lib: ctypes.CDLL, plans
     assert slot.send(plans[1]) == "OK" and slot.restart() == "OK" and slot.active == plans[1]
 
 
+def test_a_check_changes_nothing(lib: ctypes.CDLL, plans: tuple[bytes, ...]) -> None:
+    slot, why = Slot(lib), ctypes.c_int()
+    slot.open()
+    assert slot.send(plans[0]) == "OK"
+    arrived = ctypes.create_string_buffer(1024)
+    assert STATUSES[lib.kg_plan_slot_check(slot.slot, arrived, ctypes.byref(why))] == "REFUSED" and why.value != 0
+    assert STATUSES[lib.kg_plan_slot_begin(slot.slot, len(plans[1]), c_uint32(zlib.crc32(plans[1])))] == "OK"
+    for at in range(0, len(plans[1]), PIECE):
+        piece = plans[1][at : at + PIECE]
+        assert STATUSES[lib.kg_plan_slot_write(slot.slot, at, piece, len(piece))] == "OK"
+    stores = slot.model[0].stores
+    assert STATUSES[lib.kg_plan_slot_check(slot.slot, arrived, ctypes.byref(why))] == "OK" and why.value == 0
+    assert slot.model[0].stores == stores and slot.active == plans[0]
+    assert STATUSES[lib.kg_plan_slot_commit(slot.slot, slot.plan, None)] == "OK"
+    assert slot.active == plans[1] and slot.restart() == "OK" and slot.active == plans[1]
+
+
 @pytest.mark.parametrize("tear", range(TEARS))
 def test_power_cut_at_every_store_of_an_update(lib: ctypes.CDLL, plans: tuple[bytes, ...], tear: int) -> None:
     cut = 0

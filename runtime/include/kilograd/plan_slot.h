@@ -20,6 +20,8 @@
 extern "C" {
 #endif
 
+#define KG_PLAN_SLOT_OVERHEAD 512 /* bytes of each half that are not for the plan file */
+
 typedef struct kg_plan_slot {
   const kg_flash *flash;
   const uint8_t *mapped;
@@ -43,6 +45,10 @@ kg_store_status kg_plan_slot_begin(kg_plan_slot *slot, uint32_t bytes, uint32_t 
 
 /* The next piece: `offset` is where the one before ended, and `bytes` a multiple of flash->program_bytes, except in the last piece. */
 kg_store_status kg_plan_slot_write(kg_plan_slot *slot, uint32_t offset, const void *data, uint32_t bytes);
+
+/* Check what arrived, as the commit does, and leave it at that: for a caller who has conditions of its own, such as how much memory the
+ * plan may need. KG_STORE_REFUSED: as below. */
+kg_store_status kg_plan_slot_check(const kg_plan_slot *slot, kg_plan *arrived, kg_status *why);
 
 /* Check what arrived, and make it active. KG_STORE_REFUSED: it is not complete, not what was announced, or kg_plan_open does not take it
  * (`why`, which may be NULL). The old plan's memory stays as it is until the next begin. */
