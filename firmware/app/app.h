@@ -38,7 +38,7 @@ kg_link_status kg_app_load(void *context);
 kg_link_status kg_app_forget(void *context);
 uint32_t kg_app_erases(const kg_app *app, uint32_t *sequence);
 
-/* plan_slot.c: plans that come over the link. */
+/* new_plan.c: plans that come over the link. */
 kg_status kg_app_open_plan(kg_app *app); /* the newest valid one, else the one that is built in */
 kg_link_status kg_app_plan_begin(void *context, uint32_t bytes, uint32_t crc);
 kg_link_status kg_app_plan_write(void *context, uint32_t offset, const uint8_t *data, uint32_t bytes);

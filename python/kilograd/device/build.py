@@ -16,7 +16,7 @@ from kilograd.emit.csource import sources
 from kilograd.errors import BoardError, BudgetError, PlanError
 from kilograd.plan.plan import Plan
 
-APPS = {"serve": ("main.c", "memory.c", "checkpoint.c", "plan_slot.c"), "bench": ("bench.c", "memory.c")}
+APPS = {"serve": ("main.c", "memory.c", "checkpoint.c", "new_plan.c"), "bench": ("bench.c", "memory.c")}
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 #: the same bits at every level; nothing is linked that nobody calls
 CODE = ("-std=c11", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fno-common", "-g")
