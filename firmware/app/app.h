@@ -16,6 +16,8 @@ typedef struct kg_app {
   kg_flash flash;       /* the whole area */
   kg_flash checkpoints; /* its first KG_STORE_SECTORS sectors */
   kg_store store;
+  uint32_t saving;      /* kg_link_saving */
+  uint32_t quiet_since; /* ticks: no byte came and no page was written since */
 #endif
 #if KG_STORE_PLAN_SECTORS > 0
   kg_flash plan_area; /* the sectors behind the checkpoints */
@@ -34,9 +36,13 @@ kg_status kg_app_attach(kg_app *app);
 /* checkpoint.c: hooks of the link, `context` is the kg_app. */
 void kg_app_open_store(kg_app *app);
 kg_link_status kg_app_save(void *context);
+/* One page or one erase of a save under way. */
+void kg_app_save_step(kg_app *app);
+/* The same, when the line has been quiet for a moment: between frames, not inside one. */
+void kg_app_save_idle(kg_app *app, int32_t busy);
 kg_link_status kg_app_load(void *context);
 kg_link_status kg_app_forget(void *context);
-uint32_t kg_app_erases(const kg_app *app, uint32_t *sequence);
+void kg_app_store_statistics(const kg_app *app, kg_link_statistics *statistics);
 
 /* new_plan.c: plans that come over the link. */
 kg_status kg_app_open_plan(kg_app *app); /* the newest valid one, else the one that is built in */

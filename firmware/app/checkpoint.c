@@ -1,5 +1,6 @@
 /* What was learned, kept in the board's flash. */
 #include "app.h"
+#include "memory.h"
 
 #if KG_STORE_SECTORS > 0
 
@@ -28,20 +29,51 @@ void kg_app_open_store(kg_app *app) {
   if (found != KG_STORE_OK) kg_session_reset(&app->session);
 }
 
+static kg_store_status save(kg_app *app) {
+#if KG_SNAPSHOT_BYTES > 0
+  const kg_store_status status = kg_store_begin(&app->store, app->session.state, kg_app_snapshot);
+  if (status == KG_STORE_OK) app->saving = KG_LINK_SAVING;
+  return status;
+#else
+  return kg_store_save(&app->store, app->session.state);
+#endif
+}
+
 kg_link_status kg_app_save(void *context) {
   kg_app *app = context;
   if (app->plan.state_bytes == 0) return KG_LINK_CANNOT_TRAIN; /* there is nothing to keep */
-  kg_store_status status = kg_store_save(&app->store, app->session.state);
+  kg_store_status status = save(app);
   if (status == KG_STORE_FULL) { /* of a plan that is not here any more */
     status = kg_store_forget(&app->store);
-    if (status == KG_STORE_OK) status = kg_store_save(&app->store, app->session.state);
+    if (status == KG_STORE_OK) status = save(app);
   }
   return told(status);
 }
 
+#if KG_SNAPSHOT_BYTES > 0
+
+#ifndef KG_SAVE_QUIET_MS
+#define KG_SAVE_QUIET_MS 2 /* more than 20 bytes at 115200 baud */
+#endif
+
+void kg_app_save_step(kg_app *app) {
+  if (app->saving != KG_LINK_SAVING) return;
+  const kg_store_status status = kg_store_step(&app->store);
+  if (status != KG_STORE_MORE) app->saving = status == KG_STORE_OK ? KG_LINK_NOT_SAVING : KG_LINK_SAVE_FAILED;
+}
+
+void kg_app_save_idle(kg_app *app, int32_t busy) {
+  if (!busy && kg_ticks() - app->quiet_since < KG_TICKS_HZ / 1000u * KG_SAVE_QUIET_MS) return;
+  if (!busy) kg_app_save_step(app);
+  app->quiet_since = kg_ticks();
+}
+
+#endif
+
 kg_link_status kg_app_load(void *context) {
   kg_app *app = context;
   if (app->plan.state_bytes == 0) return KG_LINK_CANNOT_TRAIN;
+  if (app->saving == KG_LINK_SAVING) return KG_LINK_BUSY; /* what is asked for is what is being saved */
   const kg_store_status status = kg_store_load(&app->store, app->session.state);
   const kg_link_status answer = told(status);
   if (answer == KG_LINK_FLASH_ERROR) kg_session_reset(&app->session); /* half a state is no state */
@@ -50,21 +82,21 @@ kg_link_status kg_app_load(void *context) {
 
 kg_link_status kg_app_forget(void *context) { return told(kg_store_forget(&((kg_app *)context)->store)); }
 
-uint32_t kg_app_erases(const kg_app *app, uint32_t *sequence) {
+void kg_app_store_statistics(const kg_app *app, kg_link_statistics *statistics) {
   kg_store_statistics s;
   kg_store_get_statistics(&app->store, &s);
-  *sequence = s.sequence;
-  return s.erases;
+  statistics->erases = s.erases;
+  statistics->saved_sequence = s.sequence;
+  statistics->saving = app->saving;
 }
 
 #else
 
 void kg_app_open_store(kg_app *app) { (void)app; }
 
-uint32_t kg_app_erases(const kg_app *app, uint32_t *sequence) {
+void kg_app_store_statistics(const kg_app *app, kg_link_statistics *statistics) {
   (void)app;
-  *sequence = 0;
-  return 0;
+  (void)statistics;
 }
 
 #endif

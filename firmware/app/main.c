@@ -27,7 +27,7 @@ static uint64_t ticks(void *context) {
 static void statistics(void *context, kg_link_statistics *s) {
   s->stack_bytes = KG_STACK_BYTES;
   s->stack_used = kg_stack_used();
-  s->erases = kg_app_erases(context, &s->saved_sequence);
+  kg_app_store_statistics(context, s);
 }
 
 static const kg_link_app hooks = {
@@ -83,6 +83,13 @@ int main(void) {
   for (;;) {
     const int32_t byte = kg_uart_read();
     if (byte >= 0) kg_link_receive(&app.link, (uint8_t)byte);
+#if KG_SNAPSHOT_BYTES > 0
+    /* a host that has sent its request waits for the answer: no byte is lost meanwhile, and a host that never rests cannot hold up a save */
+    if (app.link.ready) kg_app_save_step(&app);
+    const int32_t worked = kg_link_poll(&app.link);
+    kg_app_save_idle(&app, byte >= 0 || worked);
+#else
     (void)kg_link_poll(&app.link);
+#endif
   }
 }

@@ -5,3 +5,6 @@
 __attribute__((section(".kg_memory"), aligned(16))) uint8_t kg_app_state[KG_STATE_BYTES];
 #endif
 __attribute__((section(".kg_memory"), aligned(16))) uint8_t kg_app_arena[KG_ARENA_BYTES];
+#if KG_SNAPSHOT_BYTES > 0
+__attribute__((section(".kg_memory"), aligned(16))) uint8_t kg_app_snapshot[KG_SNAPSHOT_BYTES];
+#endif

@@ -13,6 +13,9 @@ extern uint8_t kg_app_state[KG_STATE_BYTES];
 #else
 #define kg_app_state ((uint8_t *)0) /* a plan that only infers keeps nothing */
 #endif
+#if KG_SNAPSHOT_BYTES > 0
+extern uint8_t kg_app_snapshot[KG_SNAPSHOT_BYTES]; /* the state that is being saved, while training changes its own */
+#endif
 extern uint8_t kg_app_arena[KG_ARENA_BYTES];
 
 static inline uint32_t kg_embedded_plan_bytes(void) {

@@ -66,6 +66,9 @@ kg_link_status kg_app_plan_commit(void *context, uint32_t *detail) {
   kg_store_status status = kg_plan_slot_check(&app->slot, &arrived, &why);
   *detail = (uint32_t)why;
   if (status != KG_STORE_OK) return told(status);
+#if KG_STORE_SECTORS > 0
+  if (app->saving == KG_LINK_SAVING) return KG_LINK_BUSY; /* it saves what this plan learned */
+#endif
   *detail = arrived.state_bytes + arrived.arena_bytes;
   if (!fits(&arrived)) return KG_LINK_TOO_SMALL;
   status = kg_plan_slot_commit(&app->slot, &app->plan, &why);

@@ -97,7 +97,7 @@ static kg_link_status info(kg_link *link, kg_exchange *x) {
 static kg_link_status statistics(const kg_link *link, kg_exchange *x) {
   const kg_plan *plan = plan_of(link);
   const kg_link_app *app = link->config.app;
-  kg_link_statistics s = {0, 0, 0, 0};
+  kg_link_statistics s = {0, 0, 0, 0, 0};
   if (app && app->statistics) app->statistics(app->context, &s);
   put_u32(x, app && app->ticks ? (uint32_t)app->ticks_unit : (uint32_t)KG_LINK_NO_TICKS);
   put_u64(x, link->infer_ticks);
@@ -111,6 +111,7 @@ static kg_link_status statistics(const kg_link *link, kg_exchange *x) {
   put_u32(x, link->frames);
   put_u32(x, link->damaged);
   put_u32(x, link->repeated);
+  put_u32(x, s.saving);
   return KG_LINK_OK;
 }
 

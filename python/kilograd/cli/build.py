@@ -68,6 +68,7 @@ def add_to(app: typer.Typer) -> None:
         arena: Annotated[str | None, typer.Option(metavar="SIZE", help="Reserve more for plans that come later.")] = None,
         state: Annotated[str | None, typer.Option(metavar="SIZE", help="Reserve more for plans that come later.")] = None,
         all_kernels: Annotated[bool, typer.Option("--all-kernels", help="Link every kernel, for plans that come later.")] = False,
+        snapshot: Annotated[bool, typer.Option("--snapshot", help="RAM for a second state: learning goes on during a save.")] = False,
         as_json: Json = False,
     ) -> None:
         """Build firmware: the plan, its kernels, the serial link, and what the board needs."""
@@ -75,7 +76,7 @@ def add_to(app: typer.Typer) -> None:
             raise BoardError(f"--optimize is 0, 1, 2, 3, s or g, not '{optimize}'")
         report = Report(as_json)
         sizes = [0 if size is None else parse_size(size) for size in (stack, arena, state)]
-        options = Options(application, f"-O{optimize}", sizes[0], sizes[1], sizes[2], all_kernels)
+        options = Options(application, f"-O{optimize}", sizes[0], sizes[1], sizes[2], all_kernels, snapshot=snapshot)
         chosen = find_board(board)
         if chosen.external:
             files = export(chosen, open_plan(plan), output, options)

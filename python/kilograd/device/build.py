@@ -36,6 +36,7 @@ class Options:
     all_kernels: bool = False
     samples: int = 50  # of the bench
     frame_bytes: int = 0  # payload of the link, 0: what suits the RAM
+    snapshot: bool = False  # RAM for a second state, so that training goes on during a save
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Firmware:
     plan_bytes: int
     data_bytes: int
     bss_bytes: int
-    memory_bytes: int  # state and arena
+    memory_bytes: int  # state, arena and snapshot
     stack_bytes: int  # reserved
     flash_bytes: int
     sram_bytes: int
@@ -86,6 +87,11 @@ def memory_sizes(plan: Plan, options: Options) -> tuple[int, int]:
     return round_up(max(len(plan.state), options.state_bytes)), round_up(max(plan.arena_bytes, options.arena_bytes))
 
 
+def snapshot_bytes(board: Board, plan: Plan, options: Options) -> int:
+    """Bytes of state that is being saved, beside the one that learns; 0: a save holds everything else up."""
+    return memory_sizes(plan, options)[0] if options.snapshot and options.app == "serve" and board.store else 0
+
+
 def _define(name: str, value: int | str) -> str:
     if isinstance(value, str):
         return f"#define {name} {value}"
@@ -106,6 +112,7 @@ def config(board: Board, plan: Plan, options: Options) -> str:
         "KG_STACK_BYTES": options.stack_bytes or board.stack_bytes,
         "KG_STATE_BYTES": state,
         "KG_ARENA_BYTES": arena,
+        "KG_SNAPSHOT_BYTES": snapshot_bytes(board, plan, options),
         "KG_STORE_ORIGIN": store.origin if store else 0,
         "KG_STORE_SECTOR_BYTES": store.sector_bytes if store else 0,
         "KG_STORE_PROGRAM_BYTES": store.program_bytes if store else 0,
@@ -232,11 +239,13 @@ def cmake_lists(board: Board, plan: Plan, options: Options, directory: Path) -> 
 def _check_budget(board: Board, plan: Plan, options: Options) -> None:
     """RAM, before anything is compiled."""
     state, arena = memory_sizes(plan, options)
-    stack = options.stack_bytes or board.stack_bytes
-    if state + arena + stack > board.ram.bytes:
+    stack, snapshot = options.stack_bytes or board.stack_bytes, snapshot_bytes(board, plan, options)
+    total = state + arena + stack + snapshot
+    if total > board.ram.bytes:
+        second = f" + snapshot {snapshot:,} B" if snapshot else ""
         raise BudgetError(
-            f"plan '{plan.name}' does not fit the RAM of {board.name}: arena {arena:,} B + state {state:,} B + stack {stack:,} B = "
-            f"{state + arena + stack:,} B, there are {board.ram.bytes:,} B; compile with --sram {board.ram.bytes - stack} or another scheme"
+            f"plan '{plan.name}' does not fit the RAM of {board.name}: arena {arena:,} B + state {state:,} B{second} + stack {stack:,} B = "
+            f"{total:,} B, there are {board.ram.bytes:,} B; compile with --sram {board.ram.bytes - stack} or another scheme"
         )
 
 
@@ -250,7 +259,9 @@ def _explain(board: Board, plan: Plan, options: Options, text: str) -> Exception
     size, over = board.memory[region].bytes, int(overflow[2])
     state, arena = memory_sizes(plan, options)
     stack = options.stack_bytes or board.stack_bytes
-    parts = f"arena {arena:,} B, state {state:,} B, stack {stack:,} B, the rest the program's own variables"
+    snapshot = snapshot_bytes(board, plan, options)
+    second = f", snapshot {snapshot:,} B" if snapshot else ""
+    parts = f"arena {arena:,} B, state {state:,} B{second}, stack {stack:,} B, the rest the program's own variables"
     if region != "ram":
         parts = f"the plan file {len(plan.to_bytes()):,} B, the rest code and constants"
     return BudgetError(

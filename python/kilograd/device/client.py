@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from kilograd.simulate.simulator import LOSS_ONE, Progress, StepResult
 TABLE, INPUT, OUTPUT, LABEL = range(4)
 HELLO_PATIENCE = 10.0
 RESTART_PATIENCE = 30.0
+SAVING_PAUSE = 0.02
 
 
 class Device:
@@ -250,9 +252,14 @@ class Device:
 
     # ---- what lasts ------------------------------------------------------------------------------------------------------------
 
-    def save(self) -> None:
-        """Keep what was learned in the board's flash."""
+    def save(self, wait: bool = True) -> None:
+        """Keep what was learned in the board's flash. Firmware built with a snapshot takes other requests while it saves the state of this
+        moment: `wait=False` returns then, and `stats().saving` is 1 until the save has ended."""
         self._ask(Command.SAVE)
+        while wait and (saving := self.stats().saving):
+            if saving != 1:
+                raise DeviceError("the board could not save: its flash cannot be erased or programmed", "FLASH_ERROR")
+            time.sleep(SAVING_PAUSE)
 
     def load(self) -> None:
         """Go back to what was saved last."""

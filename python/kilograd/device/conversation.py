@@ -32,9 +32,19 @@ _WORDS = {
     Status.FLASH_FULL: "it does not fit into the board's flash ({detail} bytes are kept for it)",
     Status.FLASH_ERROR: "the board's flash cannot be erased or programmed",
     Status.NOTHING_SAVED: "the board has nothing saved for this plan",
-    Status.PLAN_REFUSED: "the board refuses the new plan (kg_status {detail}) and keeps its old one",
+    Status.PLAN_REFUSED: "the board refuses the new plan and keeps its old one: {why}",
     Status.TOO_SMALL: "the new plan needs more memory than the board has ({detail} bytes); the board keeps its old one",
     Status.RUN_FAILED: "the run failed on the board (kg_status {detail})",
+}
+
+
+#: what kg_plan_open found, by kg_status
+_PLAN_WORDS = {
+    1: "it is no plan file",
+    2: "it is a plan of a version that the board's firmware does not know",
+    3: "it is not complete",
+    4: "it is damaged",
+    7: "it needs a kernel that the board's firmware lacks; build that with --all-kernels",
 }
 
 
@@ -101,4 +111,5 @@ def refusal(status: int, content: bytes) -> DeviceError:
     detail = struct.unpack_from("<I", content)[0] if len(content) >= 4 else 0
     if status not in Status.__members__.values():
         return DeviceError(f"the board answers with a status that this program does not know ({status})", str(status))
-    return DeviceError(_WORDS[Status(status)].format(detail=detail), Status(status).name)
+    why = _PLAN_WORDS.get(detail, f"it is not consistent (kg_status {detail})")
+    return DeviceError(_WORDS[Status(status)].format(detail=detail, why=why), Status(status).name)

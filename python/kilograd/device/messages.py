@@ -15,7 +15,7 @@ UNITS = ("", "cycles", "instructions", "microseconds")
 
 _INFO = struct.Struct("<BBHHHIIIIIIIIIBBB")
 _TENSOR = struct.Struct("<IIHH6iIfi")
-_STATISTICS = struct.Struct("<IQQ9I")
+_STATISTICS = struct.Struct("<IQQ10I")
 HAS_PLAN, TRAINS, SAVES, UPDATES = 1, 2, 4, 8
 
 
@@ -63,6 +63,7 @@ class Statistics:
     frames: int
     damaged_frames: int
     repeated_requests: int
+    saving: int  # 0 no save is under way, 1 one is, 2 the last one failed
 
 
 def _short(what: str) -> DeviceError:

@@ -78,19 +78,24 @@ typedef enum kg_link_command {
 /* What ticks count. An emulator's are instructions, not cycles. */
 typedef enum kg_link_unit { KG_LINK_NO_TICKS = 0, KG_LINK_CYCLES, KG_LINK_INSTRUCTIONS, KG_LINK_MICROSECONDS } kg_link_unit;
 
+/* Whether a save goes on after its answer. */
+typedef enum kg_link_saving { KG_LINK_NOT_SAVING = 0, KG_LINK_SAVING, KG_LINK_SAVE_FAILED } kg_link_saving;
+
 /* Filled by the statistics hook; what the application does not know stays 0. */
 typedef struct kg_link_statistics {
   uint32_t stack_bytes;    /* reserved for the stack */
   uint32_t stack_used;     /* its high-water mark since the start */
   uint32_t erases;         /* sectors erased in the life of the store */
   uint32_t saved_sequence; /* number of the newest checkpoint, 0: none */
+  uint32_t saving;         /* kg_link_saving */
 } kg_link_statistics;
 
 /* What the application does for the link. `context` is passed to every hook; every hook may be NULL. They are called from
  * kg_link_poll, one at a time. */
 typedef struct kg_link_app {
   void *context;
-  /* Keep the session's state in flash; KG_LINK_OK means that it is there. */
+  /* Keep the session's state in flash. KG_LINK_OK means that it is there; or, when the application saves while other work goes on, that the
+   * state of this moment will be, and then the statistics say how that stands. */
   kg_link_status (*save)(void *context);
   /* Put the newest checkpoint back into the session's state. */
   kg_link_status (*load)(void *context);
