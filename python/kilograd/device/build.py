@@ -78,13 +78,13 @@ def compiler(board: Board) -> str:
 
 
 def round_up(count: int) -> int:
-    """To the alignment of state and arena."""
+    """To the alignment of the arena, behind which the state lies without a gap."""
     return -(-count // ALIGN) * ALIGN
 
 
 def memory_sizes(plan: Plan, options: Options) -> tuple[int, int]:
     """Bytes of state and arena that the firmware reserves."""
-    return round_up(max(len(plan.state), options.state_bytes)), round_up(max(plan.arena_bytes, options.arena_bytes))
+    return max(len(plan.state), options.state_bytes), round_up(max(plan.arena_bytes, options.arena_bytes))
 
 
 def snapshot_bytes(board: Board, plan: Plan, options: Options) -> int:
