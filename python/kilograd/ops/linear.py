@@ -7,6 +7,7 @@ is STATE, none of it otherwise. Results: y, clamp mask ('' when no backward pass
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -185,9 +186,9 @@ class GradInput(support.GradientOperator):
 
     whole_input = "backward passes run on whole tensors"
 
+    @abstractmethod
     def fold(self, graph: Graph, node: Node) -> tuple[Array, int, int]:
         """(fold int32 [output channels], exponent, shift), see fields.fold_scales."""
-        raise NotImplementedError
 
     def folded(self, graph: Graph, node: Node, gy: Array | None) -> Array:
         """The error times the weight scales, int64 like gy."""
@@ -241,9 +242,9 @@ class GradWeights(Operator):
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         return []
 
+    @abstractmethod
     def gradient(self, graph: Graph, node: Node, gy: Array, x: Array) -> Array:
         """Sums of gy * x without scales, int64 shaped as the live weights; gy and x (without zero point) are int64."""
-        raise NotImplementedError
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         gy, x, w, fraction, pending, train = inputs
