@@ -28,8 +28,8 @@ from kilograd.report.terminal import loss_curve
 from kilograd.train.config import TrainConfig
 
 ASSET = Path(__file__).resolve().parents[1] / "assets" / "digits.npz"
-# Scheme and rate were compared on samples held out from the 450 that the device learns from: last:4 is best, rates from 0.01 to 0.06 tie, and
-# the lowest learns most smoothly. The number of epochs was picked earlier, with a look at the test set.
+# Scheme and rate were compared on samples held out from the 450 that the device learns from: last:4 is best, rates from 0.01 to
+# 0.06 tie, and the lowest learns most smoothly. The number of epochs was picked earlier, with a look at the test set.
 SCHEME = "last:4"
 LEARNING_RATE = 0.01
 WARMUP_STEPS = 100
