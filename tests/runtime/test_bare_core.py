@@ -1,4 +1,4 @@
-"""Kernels and runtime need nothing but themselves: no heap, no stdio, no libm, and no variables that outlive a call."""
+"""Kernels and runtime (session, link, store) need nothing but themselves: no heap, no stdio, no libm, and no variables that outlive a call."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from kilograd._sources import csrc_dir, runtime_dir
 
+PARTS = ("session", "link", "store")  # of the runtime: all that a device links
 ALLOWED = {"memcpy", "memmove", "memset", "memcmp"}  # what compilers call by themselves in freestanding code
 
 
@@ -24,7 +25,9 @@ def symbols(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, st
     # position-dependent code: tables of pointers are constants then, as on a microcontroller
     flags = ["-std=c11", "-O2", "-fno-pic", "-fno-stack-protector", "-ffp-contract=off"]
     flags += [f"-I{runtime_dir() / 'include'}", f"-I{csrc_dir()}"]
-    for source in sorted([*csrc_dir().rglob("*.c"), *(runtime_dir() / "session").glob("*.c")]):
+    parts = {part: sorted((runtime_dir() / part).glob("*.c")) for part in PARTS}
+    assert all(parts.values()), f"parts of the runtime without sources: {parts}"
+    for source in sorted([*csrc_dir().rglob("*.c"), *(file for files in parts.values() for file in files)]):
         target = out / f"{source.stem}.o"
         assert not target.exists(), f"two sources are called {source.name}"
         subprocess.run([compiler, *flags, "-c", source, "-o", target], check=True)
