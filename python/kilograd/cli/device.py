@@ -16,10 +16,11 @@ from kilograd.cli.options import Json
 from kilograd.cli.run import read_array
 from kilograd.cli.tuning import condensed, shuffled
 from kilograd.data import convert, load_dataset
+from kilograd.device.build import Options
 from kilograd.device.client import Device
 from kilograd.device.messages import DeviceInfo
 from kilograd.device.opening import EMULATED, open_board
-from kilograd.errors import DeviceError
+from kilograd.plan.plan import Plan
 from kilograd.report.terminal import loss_curve
 
 Port = Annotated[
@@ -53,10 +54,10 @@ def _numbers(info: DeviceInfo) -> dict[str, Any]:
 
 
 @device_app.command()
-def info(port: Port, plan: PlanFile = None, baud: Baud = 115200, as_json: Json = False) -> None:
+def info(port: Port, plan: PlanFile = None, baud: Baud = 115200, memory: Memory = None, as_json: Json = False) -> None:
     """Name the board and its plan."""
     report = Report(as_json)
-    with open_board(port, plan, baud) as device:
+    with open_board(port, plan, baud, memory) as device:
         about = device.info
         tensors = [device.model.tensors[n] for n in (*device.model.inputs, *device.model.outputs)] if about.has_plan else []
         ports = [{"name": t.name, "shape": list(t.shape), "type": t.dtype.value} for t in tensors]
@@ -227,8 +228,11 @@ def update(
     as_json: Json = False,
 ) -> None:
     """Send a new plan into the board's flash; the board checks it and runs it from then on."""
-    report = Report(as_json)
-    with open_board(port, plan, baud, memory) as device, report.progress("sending", new.stat().st_size) as done:
+    report, options = Report(as_json), None
+    if port.startswith(EMULATED):  # firmware is built for the occasion: with room for the new plan, and its kernels
+        arriving = Plan.load(new)
+        options = Options(all_kernels=True, arena_bytes=arriving.arena_bytes, state_bytes=len(arriving.state))
+    with open_board(port, plan, baud, memory, options) as device, report.progress("sending", new.stat().st_size) as done:
         about = device.update_plan(new, progress=lambda n, _: done(n))
     report.result(_numbers(about))
     report.say(f"the board runs {about.plan} (checksum {about.checksum:08x})")
@@ -239,14 +243,15 @@ def monitor(
     port: Port,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many looks.", show_default=False)] = None,
+    plan: PlanFile = None,
     baud: Baud = 115200,
+    memory: Memory = None,
     as_json: Json = False,
 ) -> None:
-    """Watch the counters of a board; one line (with --json one object) a look, until Ctrl-C."""
-    if port.startswith(EMULATED):
-        raise DeviceError("an emulated board is started anew each time, so there is nothing to watch: give a port")
+    """Watch the counters of a board; one line (with --json one object) a look, until Ctrl-C. An emulated board is started for it, and idle:
+    to watch one at work, give the port that its emulator listens on."""
     report, looks = Report(as_json), 0
-    with open_board(port, None, baud) as device:
+    with open_board(port, plan, baud, memory) as device:
         report.say(f"{'inference':>14}{'training step':>16}{'stack used':>12}{'saved':>8}{'erases':>8}{'damaged':>9}{'repeated':>10}")
         while count is None or looks < count:
             if looks:

@@ -252,9 +252,14 @@ class Device:
 
     # ---- what lasts ------------------------------------------------------------------------------------------------------------
 
+    def _need_store(self) -> None:
+        if not self.info.saves:
+            raise DeviceError(f"the board '{self.info.board}' has no store: it forgets what it learned when its power goes", "UNSUPPORTED")
+
     def save(self, wait: bool = True) -> None:
         """Keep what was learned in the board's flash. Firmware built with a snapshot takes other requests while it saves the state of this
         moment: `wait=False` returns then, and `stats().saving` is 1 until the save has ended."""
+        self._need_store()
         self._ask(Command.SAVE)
         while wait and (saving := self.stats().saving):
             if saving != 1:
@@ -263,6 +268,7 @@ class Device:
 
     def load(self) -> None:
         """Go back to what was saved last."""
+        self._need_store()
         self._ask(Command.LOAD)
 
     def reset(self) -> None:

@@ -24,6 +24,7 @@ from kilograd.errors import BoardError
 GDB_PORT = "localhost:1234"  # QEMU's -s
 GDB_FAILURE = r"MIS-MATCHED|Connection refused|onnection timed out|Remote communication error|Load failed|Error erasing|not allowed"
 UF2_MARK = "INFO_UF2.TXT"  # every UF2 drive has it
+IMAGE, ESP_IMAGE = "firmware.elf", "build/kilograd_firmware.bin"  # in the folder of a build; the latter is what ESP-IDF makes there
 _VOLUMES = ("/media/*/{0}", "/run/media/*/{0}", "/media/{0}", "/mnt/{0}", "/Volumes/{0}")
 
 #: how to get a tool that is missing
@@ -203,15 +204,18 @@ def tools_of(board: Board) -> list[str]:
 
 
 def flash_job(board: Board, image: Path, port: str | None = None, tool: str | None = None) -> Job:
-    """The command line that flashes `image`, and what has to be made for it. Nothing is run or written."""
+    """The command line that flashes `image`, a file or the folder of a build, and what has to be made for it. Nothing is run or written."""
     known = tools_of(board)
     if not known:
         raise BoardError(f"board '{board.name}' does not say how it is flashed: {board.folder / 'board.toml'} has no 'program.tool'")
     chosen = tool or known[0]
     if chosen not in TOOLS or chosen not in known:
         raise BoardError(f"board '{board.name}' is not flashed by '{chosen}'; there is {', '.join(known)}")
+    if image.is_dir():
+        image = image / (ESP_IMAGE if board.external else IMAGE)
     if not image.is_file():
-        raise BoardError(f"there is no image '{image}': kilograd build makes it")
+        maker = f"{board.external} makes it, see {board.folder}/README.md" if board.external else "kilograd build makes it"
+        raise BoardError(f"there is no image '{image}': {maker}")
     return TOOLS[chosen](_Request(board, chosen, image, port))
 
 
