@@ -90,13 +90,14 @@ static uint64_t type_bytes(uint32_t dtype, uint64_t elements) {
   case KG_INT16: return 2 * elements;
   case KG_INT32:
   case KG_FLOAT32: return 4 * elements;
+  case KG_INT64: return 8 * elements;
   default: return (elements + 7) / 8;
   }
 }
 
 static kg_status check_tensor(const kg_plan *plan, const kg_tensor_record *t) {
   uint64_t elements = 1;
-  if (!name_ok(plan, t->name) || t->dtype > KG_BITS || t->rank > KG_MAX_RANK) return KG_BAD_TENSOR;
+  if (!name_ok(plan, t->name) || t->dtype > KG_INT64 || t->rank > KG_MAX_RANK) return KG_BAD_TENSOR;
   for (uint32_t i = 0; i < KG_MAX_RANK; ++i) {
     if (t->dims[i] < 1 || t->dims[i] >= 1 << 30 || (i >= t->rank && t->dims[i] != 1)) return KG_BAD_TENSOR;
     elements *= (uint64_t)t->dims[i];

@@ -9,7 +9,7 @@ from kilograd.errors import DeviceError
 from kilograd.ir.graph import DType, Kind, QuantParams
 from kilograd.plan.plan import SEGMENT, PlanTensor, make_ref
 
-DTYPES = (DType.INT8, DType.UINT8, DType.INT16, DType.INT32, DType.FLOAT32, DType.BITS)
+DTYPES = (DType.INT8, DType.UINT8, DType.INT16, DType.INT32, DType.FLOAT32, DType.BITS, DType.INT64)
 KINDS = {1: Kind.CONST, 2: Kind.STATE, 3: Kind.ARENA}
 UNITS = ("", "cycles", "instructions", "microseconds")
 

@@ -12,6 +12,7 @@ CTYPE = {
     DType.UINT8: "uint8_t",
     DType.INT16: "int16_t",
     DType.INT32: "int32_t",
+    DType.INT64: "int64_t",
     DType.FLOAT32: "float",
     DType.BITS: "uint8_t",
 }

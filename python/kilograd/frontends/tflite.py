@@ -17,13 +17,16 @@ import numpy as np
 import kilograd.ops  # noqa: F401  (registers the operators)
 from kilograd.errors import GraphError, ModelError, UnsupportedOperator
 from kilograd.frontends.tflite_file import RawModel, RawOperator, RawTensor, read_tflite, reading
-from kilograd.frontends.tflite_options import RULES, Rule
+from kilograd.frontends.tflite_rules import RULES, Rule
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Shape, Tensor
 from kilograd.ir.verify import verify
-from kilograd.ops.base import infer_outputs, operators
+from kilograd.ops.base import infer_outputs, operator, operators
 
-DTYPES = {"INT8": DType.INT8, "UINT8": DType.INT8, "INT32": DType.INT32, "FLOAT32": DType.FLOAT32}
-RANGES = {"INT8": (-128, 127), "UINT8": (0, 255), "INT32": (0, 0)}
+DTYPES = {
+    "INT8": DType.INT8, "UINT8": DType.INT8, "INT16": DType.INT16, "INT32": DType.INT32, "INT64": DType.INT64, "FLOAT32": DType.FLOAT32
+}  # fmt: skip
+RANGES = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (0, 0), "INT32": (0, 0), "INT64": (0, 0)}
+ACTIVATIONS = ("INT8", "UINT8", "INT16", "INT32", "FLOAT32")  # element types that an input of a model may have
 SCALE_MIN, SCALE_MAX = 1e-30, 1e30
 MAX_BYTES = 1 << 30  # of one tensor: offsets in a plan have 30 bits
 RESERVED = ("train", "label", "target")  # names that training gives to tensors of its own
@@ -34,8 +37,15 @@ def supported() -> dict[str, str]:
     return {b: op.name for op in operators().values() for b in op.tflite if b in RULES}
 
 
+def accepted(builtin: str) -> tuple[str, ...]:
+    """Element types of the activations that a builtin's operator takes, as TensorFlow Lite names them."""
+    op = operator(supported()[builtin])
+    names = [n for d in op.types for n in (("INT8", "UINT8") if d == "int8" else (d.upper(),))]
+    return (*names, *(("FLOAT32",) if op.takes_floats else ()))
+
+
 class Importer:
-    """Builds a graph from the records of a file; the handlers of tflite_options.py call it for operands."""
+    """Builds a graph from the records of a file; the handlers of tflite_rules call it for operands."""
 
     def __init__(self, raw: RawModel, name: str) -> None:
         self.raw = raw
@@ -46,31 +56,46 @@ class Importer:
 
     # Operands, asked for by the handlers
 
-    def activation(self, op: RawOperator, i: int, real: bool = False) -> str:
-        """Operand i as int8 activation (or constant) with one scale; `real` allows float32."""
+    def activation(self, op: RawOperator, i: int) -> str:
+        """Operand i as activation (or constant) with one scale, of a type that the operator takes."""
         t = self._operand(op, i)
-        if not (t.type in ("INT8", "UINT8") or (real and t.type == "FLOAT32")):
-            raise self._type_error(op, t, "int8 or uint8" + (" or float32" if real else ""))
+        allowed = accepted(op.name)
+        if t.type not in allowed:
+            raise self._type_error(op, t, " or ".join(a.lower() for a in allowed))
         return self._declare(t, None, f"{op.where}")
 
     def weights(self, op: RawOperator, i: int, axis: int, rank: int, zero_point: bool = False) -> str:
-        """Operand i as constant int8 weights with one scale or one for each slice of `axis`."""
+        """Operand i as constant weights: int8 with one scale or one for each slice of `axis`, or float32."""
         t = self._operand(op, i)
-        if t.type not in ("INT8", "UINT8"):
-            raise self._type_error(op, t, "int8 or uint8")
+        if t.type not in ("INT8", "UINT8", "FLOAT32"):
+            raise self._type_error(op, t, "int8, uint8 or float32")
         self._need_constant(op, t, "weights")
         self.shape(op, i, rank)
         if t.type == "INT8" and not zero_point and t.zero_point.size and np.any(t.zero_point):
             raise ModelError(f"{op.where}: int8 weights {t.where} have a zero point other than 0, which TensorFlow Lite does not define.")
+        if t.type != "FLOAT32" and self._operand(op, 0).type == "FLOAT32":
+            return self._real_weights(t, axis, op.where)
         return self._declare(t, axis, op.where)
 
+    def _real_weights(self, t: RawTensor, axis: int, where: str) -> str:
+        """Integer weights of a layer that computes in float32 (TensorFlow Lite's hybrid form) as the real numbers that they stand for."""
+        name = self._declare(t, axis, where)
+        declared = self.graph[name]
+        if declared.dtype is not DType.FLOAT32:
+            assert declared.data is not None
+            shape = [-1 if i == declared.q.axis else 1 for i in range(len(declared.shape))]
+            scale, zero = (v if v.size == 1 else v.reshape(shape) for v in (declared.q.scale, declared.q.zero_point))
+            real = (declared.data.astype(np.float32) - zero.astype(np.float32)) * scale
+            self.graph.set(name, dtype=DType.FLOAT32, quant=None, data=real.astype(np.float32))
+        return name
+
     def bias(self, op: RawOperator, i: int, channels: int) -> str:
-        """Operand i as constant int32 bias, '' when there is none."""
+        """Operand i as constant bias, '' when there is none: int32, int64 under int16 activations, float32 in a float model."""
         if i >= len(op.inputs) or op.inputs[i] < 0:
             return ""
         t = self._operand(op, i)
-        if t.type != "INT32":
-            raise self._type_error(op, t, "int32")
+        if t.type not in ("INT32", "INT64", "FLOAT32"):
+            raise self._type_error(op, t, "int32, int64 or float32")
         self._need_constant(op, t, "bias")
         if t.shape != (channels,):
             raise ModelError(f"{op.where}: bias {t.where} has shape {list(t.shape)}, the layer has {channels} channels.")
@@ -138,8 +163,8 @@ class Importer:
     def _input(self, t: RawTensor) -> None:
         if t.data is not None:
             raise ModelError(f"input {t.where} is a constant. The file is damaged: export it again.")
-        if t.type not in ("INT8", "UINT8", "FLOAT32"):
-            raise ModelError(f"input {t.where} is {t.type.lower()}; kilograd takes int8, uint8 and float32 (into a QUANTIZE operator).")
+        if t.type not in ACTIVATIONS:
+            raise ModelError(f"input {t.where} is {t.type.lower()}; kilograd takes {', '.join(a.lower() for a in ACTIVATIONS)}.")
         self._declare(t, None, "the list of inputs")
         self.ready.add(t.index)
 
@@ -147,16 +172,16 @@ class Importer:
         rule = RULES[op.name]
         _check_form(op, rule)
         converted = rule.handler(self, op)
-        out = self.raw.tensors[op.outputs[0]]
-        allowed = ("FLOAT32",) if op.name == "DEQUANTIZE" else ("INT8", "UINT8")
-        if out.type not in allowed:
-            raise self._type_error(op, out, " or ".join(allowed).lower())
-        if out.index in self.ready or out.data is not None:
-            raise ModelError(f"{op.where} writes {out.where}, which already has a value. The file is damaged: export it again.")
-        y = self._declare(out, None, op.where)
-        node = Node(supported()[op.name], converted.inputs, [y], converted.attrs, name=y)
+        results = []
+        for out in (self.raw.tensors[i] for i in op.outputs):
+            if out.type not in DTYPES:
+                raise self._type_error(op, out, " or ".join(d.lower() for d in DTYPES))
+            if out.index in self.ready or out.data is not None:
+                raise ModelError(f"{op.where} writes {out.where}, which already has a value. The file is damaged: export it again.")
+            results.append(self._declare(out, None, op.where))
+            self.ready.add(out.index)
+        node = Node(supported()[op.name], converted.inputs, results, converted.attrs, name=results[0])
         self.graph.nodes.append(node)
-        self.ready.add(out.index)
         try:
             infer_outputs(self.graph, node)
         except GraphError as error:
@@ -200,8 +225,7 @@ class Importer:
 
     def _constant(self, t: RawTensor, shape: Shape) -> Array:
         assert t.data is not None
-        width = 1 if t.type in ("INT8", "UINT8") else 4
-        needed = math.prod(shape) * width
+        needed = DTYPES[t.type].nbytes(math.prod(shape))
         if t.data.size != needed:
             raise ModelError(
                 f"{t.where} has shape {list(shape)} ({t.type.lower()}) and {t.data.size} bytes of content, {needed} are needed. "
@@ -209,7 +233,7 @@ class Importer:
             )
         if t.type == "UINT8":
             return (t.data ^ 0x80).view(np.int8).reshape(shape)
-        dtype = {"INT8": "i1", "INT32": "<i4", "FLOAT32": "<f4"}[t.type]
+        dtype = {"INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "FLOAT32": "<f4"}[t.type]
         values = t.data.view(dtype).reshape(shape)
         if t.type == "FLOAT32" and not np.all(np.isfinite(values)):
             raise ModelError(f"{t.where} holds NaN or infinite constants. Export the model again.")
@@ -251,11 +275,11 @@ def _static_shape(t: RawTensor) -> Shape:
 def _quantization(t: RawTensor, shape: Shape, axis: int | None) -> QuantParams | None:
     """Quantization of a tensor, checked; int8 must have one."""
     n = t.scale.size
-    if t.type == "FLOAT32" or (t.type == "INT32" and n == 0):
+    if t.type == "FLOAT32" or (t.type in ("INT32", "INT64") and n == 0):
         return None
     if n == 0:
         raise ModelError(f"{t.where} is {t.type.lower()} and has no scale. Export the model with full integer quantization.")
-    along = 0 if t.type == "INT32" and len(shape) == 1 else t.axis  # converters leave the axis of the weights on biases
+    along = 0 if t.type in ("INT32", "INT64") and len(shape) == 1 else t.axis  # converters leave the axis of the weights on biases
     if n > 1 and (axis is None or along != axis or n != shape[along]):
         raise ModelError(
             f"{t.where} has {n} scales along axis {along} of shape {list(shape)}; "
@@ -279,10 +303,11 @@ def _quantization(t: RawTensor, shape: Shape, axis: int | None) -> QuantParams |
 def _check_form(op: RawOperator, rule: Rule) -> None:
     """Number of operands and results, class of the options."""
     low, high = rule.operands
-    if not low <= len(op.inputs) <= high or len(op.outputs) != 1:
-        wanted = f"{low}" if low == high else f"{low} to {high}"
+    if not low <= len(op.inputs) <= high or not rule.results[0] <= len(op.outputs) <= rule.results[1]:
+        wanted, results = (f"{a}" if a == b else f"{a} to {b}" for a, b in (rule.operands, rule.results))
         raise ModelError(
-            f"{op.where} has {len(op.inputs)} operands and {len(op.outputs)} results, {wanted} and 1 are needed. Export the model again."
+            f"{op.where} has {len(op.inputs)} operands and {len(op.outputs)} results, {wanted} and {results} are needed. "
+            "Export the model again."
         )
     if rule.options:
         found = type(op.options).__name__ if op.options is not None else ""

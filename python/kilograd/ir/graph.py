@@ -27,6 +27,7 @@ class DType(Enum):
     UINT8 = "uint8"
     INT16 = "int16"
     INT32 = "int32"
+    INT64 = "int64"
     FLOAT32 = "float32"
     BITS = "bits"
 
@@ -226,9 +227,7 @@ class Graph:
     def copy(self) -> Graph:
         """A copy whose nodes and tensor table can be changed freely (array contents are shared)."""
         nodes = [replace(n, inputs=list(n.inputs), outputs=list(n.outputs), attrs=dict(n.attrs)) for n in self.nodes]
-        return Graph(
-            self.name, dict(self.tensors), nodes, list(self.inputs), list(self.outputs), dict(self.meta)
-        )
+        return Graph(self.name, dict(self.tensors), nodes, list(self.inputs), list(self.outputs), dict(self.meta))
 
     def drop_unused(self) -> None:
         """Remove tensors that no node, input or output mentions."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.ir.graph import Array, Graph, Node
-from kilograd.ops import broadcast
+from kilograd.ops import broadcast, support
 from kilograd.ops.base import FieldValue, KernelCall, Reference, RunState, register
 from kilograd.ops.fixed_point import quantize_multiplier, requantize, wrap32
 
@@ -46,6 +46,10 @@ class Add(broadcast.BinaryOperator):
             for x, (m, s) in zip(self.centred(graph, node, inputs), operand_scales, strict=True)
         )
         return self.results(graph, node, requantize(wrap32(a + b), np.array(multiplier), np.array(shift)))
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        a, b = (np.asarray(v) for v in inputs[:2])
+        return [support.apply_activation(node, a + b)]
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         scaling: dict[str, FieldValue] = {}

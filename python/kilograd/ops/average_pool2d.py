@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, DType, Graph, Node
+from kilograd.ir.graph import Array, Graph, Node
 from kilograd.ops import fields, pooling, support
 from kilograd.ops.base import ExponentOf, KernelCall, Operand, Operator, Reference, RunState, Scratch, TensorType, register
 
@@ -42,8 +42,15 @@ class AveragePool2D(Operator):
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         if node.attrs.get("rounding", "half_away") not in ROUNDINGS:
             raise GraphError(f"average_pool2d '{node.name}': rounding '{node.attrs['rounding']}' is none of {', '.join(ROUNDINGS)}")
-        y = TensorType(pooling.infer_shape(graph, node), DType.INT8, graph[node.inputs[0]].quant)
+        y = TensorType(pooling.infer_shape(graph, node), graph[node.inputs[0]].dtype, graph[node.inputs[0]].quant)
         return support.with_mask(node, y)
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        pool = pooling.windows(node.attrs, graph[node.inputs[0]].shape, graph[node.outputs[0]].shape)
+        x, y = np.asarray(inputs[0]), np.zeros(graph[node.outputs[0]].shape, np.asarray(inputs[0]).dtype)
+        for oy, ox, rows, cols in pool:
+            y[0, oy, ox] = x[0, rows, cols].mean(axis=(0, 1))
+        return [support.apply_activation(node, y)]
 
     def quantize(self, graph: Graph, node: Node) -> str:
         return "same"

@@ -96,6 +96,14 @@ class Operator(ABC):
     name: ClassVar[str]
     tflite: ClassVar[tuple[str, ...]] = ()
     internal: ClassVar[bool] = False
+    #: names of the ONNX operators that the frontend maps to it
+    onnx: ClassVar[tuple[str, ...]] = ()
+    #: element types of its activations for which it has integer kernels
+    types: ClassVar[tuple[str, ...]] = ("int8",)
+    #: it has a kernel for float32 activations too (boundaries of a model); otherwise float nodes must be quantized before planning
+    float_kernel: ClassVar[bool] = False
+    #: (scale, zero point) of an int8 result where quantize() says 'fixed'
+    fixed_result: ClassVar[tuple[float, int] | None] = None
     #: why there is no backward rule, where there is none
     no_gradient: ClassVar[str] = ""
     #: kernels of this operator, reference variant first
@@ -119,6 +127,19 @@ class Operator(ABC):
     @abstractmethod
     def lower(self, graph: Graph, node: Node) -> KernelCall | list[KernelCall]:
         """The kernel call(s) for the reference target; [] for a node that is only a view (results share the operand's memory)."""
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        """Evaluation over real numbers (float32 or float64 operands, results of that type): what the integers approximate.
+
+        Float models are calibrated with it and backward rules are checked against its finite differences. Fused activations are included;
+        a clamp mask is not among the results.
+        """
+        raise UnsupportedOperator(f"operator '{self.name}' (layer '{node.name}') has no float evaluation; only quantized models have it.")
+
+    @property
+    def takes_floats(self) -> bool:
+        """True when it may stand in a float model (and, for quantize, at the border of one)."""
+        return type(self).real is not Operator.real or self.float_kernel
 
     def quantize(self, graph: Graph, node: Node) -> str:
         """Quantization rule of the result: 'free' (own range), 'same' (as input 0) or 'fixed' (by the operator)."""
@@ -219,6 +240,20 @@ def _runs(node: Node, state: RunState) -> bool:
     return node.phase is not Phase.APPLY or int(train_view(state.tensors["train"])["apply"][0]) == 1
 
 
+def is_float(graph: Graph, node: Node) -> bool:
+    """True for a node of a float model: its first operand is float32 and it is not what leaves the real numbers."""
+    first = next(iter(node.reads()), "")
+    return bool(first) and graph[first].dtype is DType.FLOAT32 and node.op != "quantize"
+
+
+def run_node(graph: Graph, node: Node, values: Sequence[Array | None], state: RunState) -> Reference:
+    """Results of one node: by its float evaluation in a float model, by its integer specification otherwise."""
+    op = operator(node.op)
+    if is_float(graph, node) and not op.float_kernel and not op.view(graph, node):
+        return op.real(graph, node, values)
+    return op.reference(graph, node, values, state)
+
+
 def evaluate(graph: Graph, feeds: dict[str, Array], state: RunState | None = None) -> RunState:
     """Run a graph in NumPy, node by node. `state.tensors` keeps STATE tensors from call to call and afterwards holds every tensor."""
     if state is None:
@@ -231,7 +266,7 @@ def evaluate(graph: Graph, feeds: dict[str, Array], state: RunState | None = Non
         if not _runs(node, state):
             continue
         values = [state.tensors[t] if t else None for t in node.inputs]
-        for name, value in zip(node.outputs, operator(node.op).reference(graph, node, values, state), strict=True):
+        for name, value in zip(node.outputs, run_node(graph, node, values, state), strict=True):
             if name:
                 state.tensors[name] = value
     return state

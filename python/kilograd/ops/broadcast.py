@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kilograd.errors import GraphError, NoBackwardRule
-from kilograd.ir.graph import Array, DType, Graph, Node, Shape
+from kilograd.ir.graph import Array, Graph, Node, Shape
 from kilograd.ops import fields, support
 from kilograd.ops.base import FieldValue, KernelCall, Operand, Operator, Reference, TensorType, prod
 
@@ -66,12 +66,12 @@ class BinaryOperator(Operator):
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         a, b = graph[node.inputs[0]], graph[node.inputs[1]]
-        support.need_int8(graph, node, a.name, b.name)
+        dtype = support.need_activations(graph, node, a.name, b.name)
         try:
             shape = np.broadcast_shapes(a.shape, b.shape)
         except ValueError:
             raise GraphError(f"{node.op} '{node.name}': shapes {a.shape} and {b.shape} do not fit") from None
-        return support.with_mask(node, TensorType(shape, DType.INT8, graph[node.outputs[0]].quant))
+        return support.with_mask(node, TensorType(shape, dtype, graph[node.outputs[0]].quant))
 
     def centred(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> tuple[Array, Array]:
         """Both operands without their zero points, int64."""

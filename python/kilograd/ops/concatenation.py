@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, DType, Graph, Node, QuantParams
+from kilograd.ir.graph import Array, Graph, Node, QuantParams
 from kilograd.ops import lut, support
 from kilograd.ops.base import Blob, KernelCall, Operand, Operator, Reference, RunState, TensorType, prod, register
 from kilograd.ops.logistic import round_away
@@ -41,7 +41,7 @@ class Concatenation(Operator):
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         tensors, axis = [graph[t] for t in node.inputs], int(node.attrs["axis"])
-        support.need_int8(graph, node, *node.inputs)
+        dtype = support.need_activations(graph, node, *node.inputs)
         first = tensors[0].shape
         if node.attrs.get("activation", "none") != "none":
             raise GraphError(f"concatenation '{node.name}': a fused activation ({node.attrs['activation']}) is not possible here")
@@ -51,7 +51,10 @@ class Concatenation(Operator):
             if len(t.shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(t.shape, first, strict=True)) if i != axis):
                 raise GraphError(f"concatenation '{node.name}': {list(t.shape)} and {list(first)} differ on another axis than {axis}")
         shape = tuple(sum(t.shape[axis] for t in tensors) if i == axis else d for i, d in enumerate(first))
-        return [TensorType(shape, DType.INT8, graph[node.outputs[0]].quant)]
+        return [TensorType(shape, dtype, graph[node.outputs[0]].quant)]
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        return [np.concatenate([np.asarray(v) for v in inputs], axis=node.attrs["axis"])]
 
     def quantize(self, graph: Graph, node: Node) -> str:
         return "same"

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, DType, Graph, Node, Shape
+from kilograd.ir.graph import Array, Graph, Node, Shape
 from kilograd.ops import fields, support
 from kilograd.ops.base import FieldValue, KernelCall, Reference, RunState, TensorType, prod, register
-from kilograd.ops.linear import GradInput, GradWeights, Linear, layer_parts, parts, weight_zero
+from kilograd.ops.linear import GradInput, GradWeights, Linear, layer_parts, parts, weight_zero, whole_real
 from kilograd.ops.windows import WindowRows, output_hw, scatter, shape_fields, windows
 
 
@@ -52,12 +52,18 @@ class Conv2D(WindowRows, Linear):
         if len(x.shape) != 4 or len(w.shape) != 4 or x.shape[0] != 1 or x.shape[3] != in_c:
             raise GraphError(f"conv2d '{node.name}': input {x.shape} and weights {w.shape} do not fit (batch 1, groups 1)")
         shape = (1, *output_hw(x.shape[1:3], w.shape[1:3], node.attrs), w.shape[0])
-        return support.with_mask(node, TensorType(shape, DType.INT8, graph[node.outputs[0]].quant))
+        return support.with_mask(node, TensorType(shape, support.activation_type(graph, node), graph[node.outputs[0]].quant))
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         x, w = self.operands(graph, node, inputs)
         seen = windows(x[0], w.shape[1:3], graph[node.outputs[0]].shape[1:3], node.attrs)
         return self.results(graph, node, np.tensordot(seen, w, axes=([2, 3, 4], [1, 2, 3])), inputs[2])
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        x, w = np.asarray(inputs[0]), whole_real(inputs)
+        seen = windows(x[0], w.shape[1:3], graph[node.outputs[0]].shape[1:3], node.attrs)
+        y = np.tensordot(seen, w, axes=([2, 3, 4], [1, 2, 3]))
+        return [support.apply_activation(node, y.reshape(graph[node.outputs[0]].shape) + (0 if inputs[2] is None else inputs[2]))]
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         x, w, y = (graph[t].shape for t in (*node.inputs[:2], node.outputs[0]))

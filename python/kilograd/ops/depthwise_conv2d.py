@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.errors import GraphError, SchemeError
-from kilograd.ir.graph import Array, DType, Graph, Node
+from kilograd.ir.graph import Array, Graph, Node
 from kilograd.ops import fields, support
 from kilograd.ops.base import KernelCall, Reference, RunState, TensorType, prod, register
-from kilograd.ops.linear import GradInput, GradWeights, Linear, Reals, layer_parts, parts, weight_zero
+from kilograd.ops.linear import GradInput, GradWeights, Linear, Reals, layer_parts, parts, weight_zero, whole_real
 from kilograd.ops.windows import WindowRows, output_hw, scatter, shape_fields, windows
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class DepthwiseConv2D(WindowRows, Linear):
         if live_c % (out_c // x.shape[3]):
             raise GraphError(f"depthwise_conv2d '{node.name}': {live_c} live channels are no multiple of {out_c // x.shape[3]} a channel")
         shape = (1, *output_hw(x.shape[1:3], w.shape[1:3], node.attrs), out_c)
-        return support.with_mask(node, TensorType(shape, DType.INT8, graph[node.outputs[0]].quant))
+        return support.with_mask(node, TensorType(shape, support.activation_type(graph, node), graph[node.outputs[0]].quant))
 
     @staticmethod
     def _multiplier(graph: Graph, node: Node) -> int:
@@ -79,6 +79,13 @@ class DepthwiseConv2D(WindowRows, Linear):
         image = np.repeat(x[0], self._multiplier(graph, node), axis=2)
         seen = windows(image, w.shape[1:3], graph[node.outputs[0]].shape[1:3], node.attrs)
         return self.results(graph, node, np.einsum("hwijc,ijc->hwc", seen, w[0]), inputs[2])
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        x, w = np.asarray(inputs[0]), whole_real(inputs)
+        image = np.repeat(x[0], self._multiplier(graph, node), axis=2)
+        seen = windows(image, w.shape[1:3], graph[node.outputs[0]].shape[1:3], node.attrs)
+        y = np.einsum("hwijc,ijc->hwc", seen, w[0])
+        return [support.apply_activation(node, y.reshape(graph[node.outputs[0]].shape) + (0 if inputs[2] is None else inputs[2]))]
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         x, w, y = (graph[t].shape for t in (*node.inputs[:2], node.outputs[0]))

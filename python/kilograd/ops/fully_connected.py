@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kilograd.errors import GraphError, SchemeError
-from kilograd.ir.graph import Array, DType, Graph, Node
+from kilograd.ir.graph import Array, Graph, Node
 from kilograd.ops import fields, support
 from kilograd.ops.base import KernelCall, Reference, RunState, TensorType, prod, register
 from kilograd.ops.fixed_point import requantize_once
-from kilograd.ops.linear import Linear, layer_parts
+from kilograd.ops.linear import Linear, layer_parts, whole_real
 
 if TYPE_CHECKING:
     from kilograd.train.autodiff import GradientBuilder
@@ -47,7 +49,12 @@ class FullyConnected(Linear):
         if keep and x.shape[-1] != features:
             raise GraphError(f"fully_connected '{node.name}': last axis of input {x.shape} must have {features} features")
         shape = (*x.shape[:-1], w.shape[0]) if keep else (prod(x.shape) // features, w.shape[0])
-        return support.with_mask(node, TensorType(shape, DType.INT8, graph[node.outputs[0]].quant))
+        return support.with_mask(node, TensorType(shape, support.activation_type(graph, node), graph[node.outputs[0]].quant))
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        x, w = np.asarray(inputs[0]), whole_real(inputs)
+        y = x.reshape(-1, w.shape[1]) @ w.T
+        return [support.apply_activation(node, y.reshape(graph[node.outputs[0]].shape) + (0 if inputs[2] is None else inputs[2]))]
 
     def rescale(self, acc: Array, multiplier: Array, shift: Array) -> Array:
         return requantize_once(acc, multiplier, shift)

@@ -74,6 +74,12 @@ def whole_weights(weights: Array | None, live: Array | None, zero: int) -> Array
     return np.concatenate(found, axis=-1) - zero
 
 
+def whole_real(inputs: Sequence[Array | None]) -> Array:
+    """Float weights in one piece, the live part first."""
+    found = [np.asarray(p) for p in (inputs[3] if len(inputs) > 3 else None, inputs[1]) if p is not None]
+    return np.concatenate(found, axis=-1)
+
+
 def weight_zero(graph: Graph, weights: str) -> int:
     """Zero point of weights (not 0 in models that were uint8)."""
     return int(graph[weights].q.zero_point[0])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, Graph, Node, QuantParams
+from kilograd.ir.graph import Array, DType, Graph, Node, QuantParams
 from kilograd.ops import fields, lut, support
 from kilograd.ops.base import Blob, ExponentOf, KernelCall, Operand, Reference, RunState, TensorType, register
 
@@ -36,12 +36,17 @@ class Logistic(lut.TableOperator):
 
     name = "logistic"
     tflite = ("LOGISTIC",)
+    fixed_result = (1 / 256, -128)
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         y = graph[node.outputs[0]]
-        if y.q.s != 1 / 256:
+        if y.dtype is DType.INT8 and y.q.s != 1 / 256:
             raise GraphError(f"logistic '{node.name}': the result must have scale 1/256, it has {y.q.s}")
         return super().infer(graph, node)
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        x = np.asarray(inputs[0])
+        return [1 / (1 + np.exp(-np.clip(x, -80, 80)))]
 
     def quantize(self, graph: Graph, node: Node) -> str:
         return "fixed"

@@ -54,10 +54,10 @@ class TableOperator(support.ElementwiseOperator):
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         x, y = graph[node.inputs[0]], graph[node.outputs[0]]
-        support.need_int8(graph, node, x.name)
-        if x.q.scale.size != 1 or y.q.scale.size != 1:
+        dtype = support.activation_type(graph, node)
+        if dtype is not DType.FLOAT32 and (x.q.scale.size != 1 or y.q.scale.size != 1):
             raise GraphError(f"{node.op} '{node.name}': input and result need per-tensor quantization")
-        return support.with_mask(node, TensorType(x.shape, DType.INT8, y.quant))
+        return support.with_mask(node, TensorType(x.shape, dtype, y.quant))
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         x, y = graph[node.inputs[0]], graph[node.outputs[0]]

@@ -32,11 +32,18 @@ class MaxPool2D(Operator):
     clamps = True
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
-        y = TensorType(pooling.infer_shape(graph, node), DType.INT8, graph[node.inputs[0]].quant)
+        y = TensorType(pooling.infer_shape(graph, node), graph[node.inputs[0]].dtype, graph[node.inputs[0]].quant)
         taps = node.attrs["filter"][0] * node.attrs["filter"][1]
         if winner_name(node) and taps > MAX_TAPS:
             raise GraphError(f"max_pool2d '{node.name}': a window of {taps} taps is too large for a backward pass (at most {MAX_TAPS})")
         return [y, TensorType(y.shape, DType.BITS), TensorType(y.shape, DType.UINT8)][: len(node.outputs)]
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        pool = pooling.windows(node.attrs, graph[node.inputs[0]].shape, graph[node.outputs[0]].shape)
+        x, y = np.asarray(inputs[0]), np.zeros(graph[node.outputs[0]].shape, np.asarray(inputs[0]).dtype)
+        for oy, ox, rows, cols in pool:
+            y[0, oy, ox] = x[0, rows, cols].max(axis=(0, 1))
+        return [support.apply_activation(node, y)]
 
     def quantize(self, graph: Graph, node: Node) -> str:
         return "same"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, DType, Graph, Node, Shape
+from kilograd.ir.graph import Array, Graph, Node, Shape
 from kilograd.ops import fields, support
 from kilograd.ops.base import ExponentOf, FieldValue, KernelCall, Operand, Operator, Reference, RunState, TensorType, prod, register
 from kilograd.ops.fixed_point import quantize_multiplier, requantize
@@ -61,7 +61,7 @@ class Mean(Operator):
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         x = graph[node.inputs[0]]
-        support.need_int8(graph, node, x.name)
+        dtype = support.activation_type(graph, node)
         support.rank4(f"mean '{node.name}'", x.shape)
         axes = averaged(node, x.shape)
         count = prod([x.shape[a] for a in axes])
@@ -71,7 +71,11 @@ class Mean(Operator):
             shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
         else:
             shape = tuple(d for i, d in enumerate(x.shape) if i not in axes)
-        return support.with_mask(node, TensorType(shape, DType.INT8, graph[node.outputs[0]].quant))
+        return support.with_mask(node, TensorType(shape, dtype, graph[node.outputs[0]].quant))
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        x = np.asarray(inputs[0])
+        return [x.mean(axis=averaged(node, x.shape), keepdims=bool(node.attrs.get("keep_dims", False)))]
 
     def can_clamp(self, graph: Graph, node: Node) -> bool:
         return not graph[node.inputs[0]].q.same_as(graph[node.outputs[0]].quant)

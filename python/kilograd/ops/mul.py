@@ -38,6 +38,10 @@ class Mul(broadcast.BinaryOperator):
         m, shift = multiplier(graph, node)
         return self.results(graph, node, requantize(a * b, np.array(m), np.array(shift)))
 
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        a, b = (np.asarray(v) for v in inputs[:2])
+        return [support.apply_activation(node, a * b)]
+
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         m, shift = multiplier(graph, node)
         return self.call(graph, node, {"multiplier": m, "shift": shift})

@@ -37,15 +37,19 @@ class Pad(Operator):
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         x, padding = graph[node.inputs[0]], node.attrs["padding"]
-        support.need_int8(graph, node, x.name)
+        dtype = support.activation_type(graph, node)
         support.rank4(f"pad '{node.name}'", x.shape)
         if len(padding) != len(x.shape) or any(b < 0 or a < 0 for b, a in padding):
             raise GraphError(f"pad '{node.name}': padding {padding} does not fit shape {list(x.shape)} (two counts from 0 for each axis)")
-        if not -128 <= self._value(graph, node) <= 127:
+        if dtype is DType.INT8 and not -128 <= self._value(graph, node) <= 127:
             raise GraphError(f"pad '{node.name}': constant {self._value(graph, node)} is no int8")
-        if not x.q.same_as(graph[node.outputs[0]].quant):
+        if not support.same_quant(x, graph[node.outputs[0]]):
             raise GraphError(f"pad '{node.name}': input and result need the same quantization")
-        return [TensorType(tuple(d + b + a for d, (b, a) in zip(x.shape, padding, strict=True)), DType.INT8, x.quant)]
+        return [TensorType(tuple(d + b + a for d, (b, a) in zip(x.shape, padding, strict=True)), dtype, x.quant)]
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        value = node.attrs.get("real_value", 0.0)
+        return [np.pad(np.asarray(inputs[0]), node.attrs["padding"], constant_values=value)]
 
     def quantize(self, graph: Graph, node: Node) -> str:
         return "same"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import DType, Graph, Node, Shape
-from kilograd.ops import fields
+from kilograd.ir.graph import Graph, Node, Shape
+from kilograd.ops import fields, support
 from kilograd.ops.base import FieldValue
 
 GEOMETRY = ("filter", "stride", "padding")
@@ -37,10 +37,11 @@ def axis_size(where: str, size: int, k: int, stride: int, before: int, after: in
 def infer_shape(graph: Graph, node: Node) -> Shape:
     """Shape of the result."""
     x, where = graph[node.inputs[0]], f"{node.op} '{node.name}'"
-    if len(x.shape) != 4 or x.shape[0] != 1 or x.dtype is not DType.INT8:
-        raise GraphError(f"{where}: the input must be int8 [1, h, w, c], it is {x.dtype.value}{list(x.shape)}")
+    support.activation_type(graph, node)
+    if len(x.shape) != 4 or x.shape[0] != 1:
+        raise GraphError(f"{where}: the input must be [1, h, w, c], it is {x.dtype.value}{list(x.shape)}")
     (kh, kw), (sh, sw), (pt, pb, pl, pr) = (node.attrs[k] for k in GEOMETRY)
-    if not x.q.same_as(graph[node.outputs[0]].quant):
+    if not support.same_quant(x, graph[node.outputs[0]]):
         raise GraphError(f"{where}: input and result need the same quantization (pooling does not rescale)")
     return (1, axis_size(where, x.shape[1], kh, sh, pt, pb), axis_size(where, x.shape[2], kw, sw, pl, pr), x.shape[3])
 

@@ -47,6 +47,7 @@ class Quantize(lut.TableOperator):
     name = "quantize"
     tflite = ("QUANTIZE",)
     kernels = ("quantize_ref_f32_s8", "lut_ref_s8")
+    float_kernel = True
     clamps = True
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:

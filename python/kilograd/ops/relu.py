@@ -5,11 +5,12 @@ Operand: x. Results: y, clamp mask (optional). Negative values and values beyond
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from kilograd.ir.graph import Array, Node, QuantParams
+from kilograd.ir.graph import Array, Graph, Node, QuantParams
 from kilograd.ops import lut
 from kilograd.ops.base import register
 
@@ -31,6 +32,9 @@ class Rectifier(lut.TableOperator):
             return max(-128, y.z), 127
         steps = np.float32(self.ceiling) / np.float32(y.s)
         return max(-128, y.z), min(127, y.z + int(np.floor(steps + np.float32(0.5))))
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        return [np.clip(np.asarray(inputs[0]), 0, self.ceiling)]
 
     def backward(self, builder: GradientBuilder, node: Node) -> None:
         if builder.wants(node.inputs[0]):

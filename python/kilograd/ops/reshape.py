@@ -35,6 +35,9 @@ class Reshape(Operator):
             raise GraphError(f"reshape '{node.name}': input and result need the same quantization")
         return [TensorType(shape, x.dtype, x.quant)]
 
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        return [np.asarray(inputs[0]).reshape(graph[node.outputs[0]].shape)]
+
     def quantize(self, graph: Graph, node: Node) -> str:
         return "same"
 

@@ -93,17 +93,25 @@ class Softmax(support.ElementwiseOperator):
 
     name = "softmax"
     tflite = ("SOFTMAX",)
+    fixed_result = (1 / 256, -128)
     kernels = ("softmax_ref_s8",)
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         x, y = graph[node.inputs[0]], graph[node.outputs[0]]
-        support.need_int8(graph, node, x.name)
+        dtype = support.activation_type(graph, node)
         if not x.shape or not 1 <= x.shape[-1] <= MAX_DEPTH:
             raise GraphError(f"softmax '{node.name}': the last axis of {list(x.shape)} must have 1 to {MAX_DEPTH} values")
+        if dtype is DType.FLOAT32:
+            return [TensorType(x.shape, dtype)]
         if y.q.z != -128 or abs(y.q.s * 256 - 1) > 1e-3:
             raise GraphError(f"softmax '{node.name}': the result must have scale 1/256 and zero point -128, it has {y.q.s} and {y.q.z}")
         exp_table(x.q.s, node.attrs["beta"])
         return [TensorType(x.shape, DType.INT8, y.quant)]
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        x = np.asarray(inputs[0]) * node.attrs["beta"]
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        return [e / e.sum(axis=-1, keepdims=True)]
 
     def quantize(self, graph: Graph, node: Node) -> str:
         return "fixed"

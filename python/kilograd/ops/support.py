@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, DType, Graph, Node, Shape
+from kilograd.ir.graph import Array, DType, Graph, Node, Shape, Tensor
 from kilograd.ops import fields
 from kilograd.ops.base import Operator, Reference, RunState, TensorType
 from kilograd.ops.fixed_point import exponent_view, key, write_error
 
 if TYPE_CHECKING:
     from kilograd.train.autodiff import GradientBuilder
+
+
+#: real ranges of fused activations
+ACTIVATION_RANGES: dict[str, tuple[float | None, float | None]] = {
+    "none": (None, None),
+    "relu": (0.0, None),
+    "relu6": (0.0, 6.0),
+    "relu_n1_to_1": (-1.0, 1.0),
+}
 
 
 def exponent_state(graph: Graph, state: RunState, error: str) -> Array:
@@ -59,6 +68,37 @@ def rank4(where: str, shape: Shape) -> Shape:
     if len(shape) > 4:
         raise GraphError(f"{where}: {len(shape)} axes {list(shape)}, kernels take at most 4. Reshape the tensor to fewer axes first.")
     return (1,) * (4 - len(shape)) + shape
+
+
+def activation_type(graph: Graph, node: Node) -> DType:
+    """Element type of a node's activations, that of its first operand; GraphError when the operator has no such form."""
+    from kilograd.ops.base import operator  # here: base is complete only after this module
+
+    x = graph[node.inputs[0]]
+    op = operator(node.op)
+    if x.dtype is not DType.FLOAT32 and x.dtype.value not in op.types:
+        raise GraphError(f"{node.op} '{node.name}': operand '{x.name}' must be {' or '.join(op.types)}, it is {x.dtype.value}")
+    return x.dtype
+
+
+def need_activations(graph: Graph, node: Node, *names: str) -> DType:
+    """Element type of a node's activations, which all `names` must have."""
+    dtype = activation_type(graph, node)
+    for name in names:
+        if graph[name].dtype is not dtype:
+            raise GraphError(f"{node.op} '{node.name}': operand '{name}' must be {dtype.value}, it is {graph[name].dtype.value}")
+    return dtype
+
+
+def same_quant(x: Tensor, y: Tensor) -> bool:
+    """True when two tensors mean the same numbers by the same integers (or are both real numbers)."""
+    return x.quant.same_as(y.quant) if x.quant is not None else y.quant is None
+
+
+def apply_activation(node: Node, value: Array) -> Array:
+    """A fused activation over real numbers."""
+    lo, hi = ACTIVATION_RANGES[node.attrs.get("activation", "none")]
+    return value if lo is None and hi is None else np.clip(value, lo, hi)
 
 
 def need_int8(graph: Graph, node: Node, *names: str) -> None:

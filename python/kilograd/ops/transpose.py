@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, DType, Graph, Node
+from kilograd.ir.graph import Array, Graph, Node
 from kilograd.ops import support
 from kilograd.ops.base import KernelCall, Operand, Operator, Reference, RunState, TensorType, prod, register
 
@@ -27,13 +27,16 @@ class Transpose(Operator):
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         x, y, order = graph[node.inputs[0]], graph[node.outputs[0]], tuple(node.attrs["permutation"])
-        support.need_int8(graph, node, x.name)
+        dtype = support.activation_type(graph, node)
         support.rank4(f"transpose '{node.name}'", x.shape)
         if sorted(order) != list(range(len(x.shape))):
             raise GraphError(f"transpose '{node.name}': {list(order)} is no permutation of the axes of {list(x.shape)}")
         if x.quant is not None and not x.quant.same_as(y.quant):
             raise GraphError(f"transpose '{node.name}': input and result need the same quantization")
-        return [TensorType(tuple(x.shape[a] for a in order), DType.INT8, x.quant)]
+        return [TensorType(tuple(x.shape[a] for a in order), dtype, x.quant)]
+
+    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        return [np.transpose(np.asarray(inputs[0]), node.attrs["permutation"])]
 
     def quantize(self, graph: Graph, node: Node) -> str:
         return "same"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilograd.errors import GraphError, SchemeError
 from kilograd.ir.graph import Graph
-from kilograd.ops.base import infer_outputs
+from kilograd.ops.base import infer_outputs, is_float, operator
 from kilograd.plan.lifetime import lifetimes
 from kilograd.plan.lower import lower
 from kilograd.plan.place import EXACT_SECONDS, Method, place
@@ -35,6 +35,12 @@ def plan_graph(graph: Graph, placement: Method = "auto", seconds: float = EXACT_
             raise GraphError(f"tensor '{tensor.name}' has the shape {list(tensor.shape)}: zero-size tensors cannot be planned")
     for node in graph.nodes:
         infer_outputs(graph, node)
+        op = operator(node.op)
+        if is_float(graph, node) and not op.float_kernel and not op.view(graph, node):
+            raise GraphError(
+                f"layer '{node.name}' ({node.op}) computes in float32: this is a float model, and kilograd runs integers. "
+                "Quantize it first: kilograd quantize MODEL --calibrate DATA.npz -o QUANTIZED.tflite"
+            )
     program, nodes = build_program(graph)
     order = schedule(program)
     lives = lifetimes(program, order.order, merge=placement != "disjoint")

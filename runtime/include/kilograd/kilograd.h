@@ -83,7 +83,7 @@ typedef struct kg_plan {
 /* Verify a plan file and make it ready to use. */
 kg_status kg_plan_open(kg_plan *plan, const void *file, size_t file_bytes);
 
-typedef enum kg_dtype { KG_INT8 = 0, KG_UINT8, KG_INT16, KG_INT32, KG_FLOAT32, KG_BITS } kg_dtype;
+typedef enum kg_dtype { KG_INT8 = 0, KG_UINT8, KG_INT16, KG_INT32, KG_FLOAT32, KG_BITS, KG_INT64 } kg_dtype;
 typedef enum kg_kind { KG_CONST = 1, KG_STATE = 2, KG_ARENA = 3 } kg_kind;
 
 /* A named tensor. Real value of an int8 element: scale * (q - zero_point), where scale is not 0. */
