@@ -25,7 +25,7 @@ static uint64_t ticks(void *context) {
 }
 
 static void statistics(void *context, kg_link_statistics *s) {
-  s->stack_bytes = KG_STACK_BYTES;
+  s->stack_bytes = kg_stack_bytes();
   s->stack_used = kg_stack_used();
   kg_app_store_statistics(context, s);
 }

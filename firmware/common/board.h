@@ -25,6 +25,9 @@ void kg_board_flash(kg_flash *flash);
 /* The end: an emulator stops with this code; hardware waits for a reset. */
 _Noreturn void kg_board_exit(int32_t code);
 
+/* Bytes of stack that are reserved. */
+uint32_t kg_stack_bytes(void);
+
 /* Most bytes of stack that were ever in use: the paint that start-up put there is gone so far. */
 uint32_t kg_stack_used(void);
 

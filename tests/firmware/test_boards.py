@@ -40,7 +40,8 @@ def test_names_and_folders() -> None:
     [
         ('core = "cortex-m0"', "core = 3", "'core' must be of type str"),
         ("clock_hz = 16_000_000", "", "'clock_hz' is missing"),
-        ("stack_bytes", "stack", "'build.stack' is not known"),
+        ("defines", "define", "'build.define' is not known"),
+        ("linker =", "stack_bytes = 2048\nlinker =", "'build.stack_bytes' is for boards that a framework builds"),
         ("common/uart/nrf51.c", "common/uart/none.c", "neither in the board's folder"),
         ("sectors = 32", "sectors = 1", "'store.sectors' must be at least 2"),
         ('name = "microbit"', 'name = "other"', "the folder is 'microbit'"),

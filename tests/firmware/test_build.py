@@ -46,7 +46,8 @@ def test_too_little_ram(tmp_path: Path) -> None:
     board = need("stm32vldiscovery", emulator=False)
     with pytest.raises(BudgetError, match=r"RAM of stm32vldiscovery: arena .* \+ state .* \+ stack .*there are 8,192 B"):
         build(board, small(), tmp_path, Options(arena_bytes=8192))
-    tight = replace(board, memory={**board.memory, "ram": Region(board.ram.origin, building.round_up(sum_of(board.stack_bytes)))})
+    stack = build(board, small(), tmp_path).stack_bytes
+    tight = replace(board, memory={**board.memory, "ram": Region(board.ram.origin, building.round_up(sum_of(stack)))})
     with pytest.raises(BudgetError, match=r"RAM of stm32vldiscovery: .* are needed .*variables"):
         build(tight, small(), tmp_path)
 

@@ -67,6 +67,8 @@ __attribute__((weak)) void kg_board_init(void) {
   kg_ticks_init();
 }
 
+uint32_t kg_stack_bytes(void) { return (uint32_t)((uintptr_t)_stack_top - (uintptr_t)_stack_bottom); }
+
 uint32_t kg_stack_used(void) {
   const uint32_t *p = _stack_bottom;
 #if !defined(__ARM_ARCH_6M__) && !defined(__ARM_ARCH_8M_MAIN__) && !defined(__ARM_ARCH_8_1M_MAIN__)

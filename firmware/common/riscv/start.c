@@ -40,6 +40,8 @@ __attribute__((weak)) void kg_board_init(void) {
   kg_ticks_init();
 }
 
+uint32_t kg_stack_bytes(void) { return (uint32_t)((uintptr_t)_stack_top - (uintptr_t)_stack_bottom); }
+
 uint32_t kg_stack_used(void) {
   const uint32_t *p = _stack_bottom + 8; /* the guard cannot be read */
   while (p < _stack_top && *p == PAINT) ++p;

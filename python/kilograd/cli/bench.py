@@ -40,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
                 report.say(f"one {name}: {how}{count:,} instructions (not cycles), {found[f'instructions_{what}_max']:,} at most")
         planned, measured = found["sram_bytes_planned"], found["sram_bytes_measured"]
         report.say(f"SRAM: {kilobytes(planned)} planned, {kilobytes(measured)} measured; the stack is {found['stack_bytes']:,} B of that")
+        report.say(f"stack: {found['stack_bytes']:,} B used of {found['stack_bytes_planned']:,} B that the program can need")
         report.say(f"flash: code {found['text_bytes']:,} B, constants {found['rodata_bytes']:,} B, plan file {found['plan_bytes']:,} B")
         if not found["bit_exact"]:
             raise typer.Exit(1)

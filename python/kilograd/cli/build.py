@@ -64,7 +64,7 @@ def add_to(app: typer.Typer) -> None:
         output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to build in.", show_default=False)],
         application: Annotated[str, typer.Option("--app", help=f"What the firmware does: {', '.join(APPS)}.")] = "serve",
         optimize: Annotated[str, typer.Option("--optimize", metavar="LEVEL", help="2, 3 or s; the bits are the same.")] = "2",
-        stack: Annotated[str | None, typer.Option(metavar="SIZE", help="Stack, such as 2K; the board has a default.")] = None,
+        stack: Annotated[str | None, typer.Option(metavar="SIZE", help="More stack than the program can need.")] = None,
         arena: Annotated[str | None, typer.Option(metavar="SIZE", help="Reserve more for plans that come later.")] = None,
         state: Annotated[str | None, typer.Option(metavar="SIZE", help="Reserve more for plans that come later.")] = None,
         all_kernels: Annotated[bool, typer.Option("--all-kernels", help="Link every kernel, for plans that come later.")] = False,
@@ -91,4 +91,5 @@ def add_to(app: typer.Typer) -> None:
         table.add_row("flash", kilobytes(firmware.flash_bytes), kilobytes(chosen.flash.bytes), code)
         table.add_row("RAM", kilobytes(firmware.sram_bytes), kilobytes(chosen.ram.bytes), data)
         report.say(table)
+        report.say(f"stack: this program can need {firmware.stack_bytes_planned:,} B, in {' > '.join(firmware.stack_path)}")
         report.say(f"wrote {firmware.elf}" + "".join(f", {f}" for f in firmware.files[1:]))

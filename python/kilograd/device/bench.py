@@ -197,6 +197,8 @@ def bench(plan_path: Plan | str | Path, board: Board | str, samples: int = SAMPL
         "instructions_step_max": max(step, default=None),
         "instructions_exact": worth.proved and chosen.ticks_exact,
         "stack_bytes": trace.stack,
+        "stack_bytes_planned": firmware.stack_bytes_planned,
+        "stack_path": list(firmware.stack_path),
         "stack_reserved_bytes": firmware.stack_bytes,
         "sram_bytes_planned": planned,
         "sram_bytes_measured": firmware.data_bytes + firmware.bss_bytes + firmware.memory_bytes + trace.stack,

@@ -59,7 +59,7 @@ class Board:
     sources: tuple[Path, ...]
     include: tuple[Path, ...]
     linker: Path | None
-    stack_bytes: int
+    stack_bytes: int  # of boards that a framework builds; else the stack is derived from the program
     defines: dict[str, int | str]
     outputs: tuple[str, ...]
     uf2_family: int
@@ -177,6 +177,8 @@ def read_board(folder: Path) -> Board:
     time = top.table("time") or _Table(file, "time", {})
     time.only("hz", "exact")
     linker = build.get("linker", str, "")
+    if "stack_bytes" in build.values and not external:
+        raise build.error("stack_bytes", "is for boards that a framework builds: here the stack is derived from the program")
     if not linker and not external:
         raise build.error("linker", "is missing")
     regions = {name: _region(memory.need(name)) for name in memory.values}
@@ -196,7 +198,7 @@ def read_board(folder: Path) -> Board:
         sources=tuple(build.file_of(s, "sources") for s in build.texts("sources")),
         include=tuple(build.file_of(s, "include") for s in build.texts("include")),
         linker=build.file_of(linker, "linker") if linker else None,
-        stack_bytes=build.number("stack_bytes", 2048, least=256),
+        stack_bytes=build.number("stack_bytes", least=256) if external else 0,
         defines=dict(build.get("defines", dict, {})),
         outputs=build.texts("outputs"),
         uf2_family=build.number("uf2_family", 0),

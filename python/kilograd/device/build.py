@@ -1,16 +1,18 @@
-"""Plan and board to firmware: generated configuration, one compiler call, and what came out of it."""
+"""Plan and board to firmware: generated configuration, objects, the stack that they need, the link, and what came out of it."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kilograd._sources import csrc_dir, firmware_dir, runtime_dir
 from kilograd.device.boards import Board, find_board
 from kilograd.device.images import seal_boot2
+from kilograd.device.stack import Bound, derive
 from kilograd.device.uf2 import uf2
 from kilograd.emit.csource import sources
 from kilograd.errors import BoardError, BudgetError, PlanError
@@ -21,6 +23,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 #: the same bits at every level; nothing is linked that nobody calls
 CODE = ("-std=c11", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fno-common", "-g")
 ALIGN = 16
+TRIAL_SPARE = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,14 @@ class Options:
 
     app: str = "serve"
     optimize: str = "-O2"
-    stack_bytes: int = 0  # 0: what the board says
+    stack_bytes: int = 0  # 0: what the program can need at most
     arena_bytes: int = 0
     state_bytes: int = 0
     all_kernels: bool = False
     samples: int = 50  # of the bench
     frame_bytes: int = 0  # payload of the link, 0: what suits the RAM
     snapshot: bool = False  # RAM for a second state, so that training goes on during a save
+    stack_unchecked: bool = False  # a stack smaller than the program may need, to see it overflow
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Firmware:
     flash_bytes: int
     sram_bytes: int
     files: tuple[str, ...]
+    stack_bytes_planned: int  # what the program can need at most, derived from it
+    stack_path: tuple[str, ...]  # the calls that need it
 
     @property
     def static_bytes(self) -> int:
@@ -64,7 +70,7 @@ class Firmware:
 
     def as_dict(self) -> dict[str, object]:
         """For --json."""
-        return {**asdict(self), "elf": str(self.elf), "files": list(self.files)}
+        return {**asdict(self), "elf": str(self.elf), "files": list(self.files), "stack_path": list(self.stack_path)}
 
 
 def compiler(board: Board) -> str:
@@ -109,7 +115,6 @@ def config(board: Board, plan: Plan, options: Options) -> str:
         "KG_CLOCK_HZ": board.clock_hz,
         "KG_TICKS_HZ": board.ticks_hz,
         "KG_ICOUNT_SHIFT": board.run.icount_shift if board.run else 0,
-        "KG_STACK_BYTES": options.stack_bytes or board.stack_bytes,
         "KG_STATE_BYTES": state,
         "KG_ARENA_BYTES": arena,
         "KG_SNAPSHOT_BYTES": snapshot_bytes(board, plan, options),
@@ -122,17 +127,19 @@ def config(board: Board, plan: Plan, options: Options) -> str:
         "KG_BENCH_SAMPLES": options.samples,
         **board.defines,
     }
+    if board.external:  # elsewhere the linker says it: the program is compiled before its stack is known
+        values["KG_STACK_BYTES"] = options.stack_bytes or board.stack_bytes
     lines = [_define(name, value) for name, value in values.items()]
     return "\n".join(["/* Made by kilograd build. */", "#ifndef KG_CONFIG_H", "#define KG_CONFIG_H", "", *lines, "", "#endif", ""])
 
 
-def memory_script(board: Board, options: Options) -> str:
-    """Text of memory.ld."""
+def memory_script(board: Board, stack_bytes: int, spare: int = 0) -> str:
+    """Text of memory.ld. `spare` makes every region larger."""
     regions = "\n".join(
-        f"  {name.upper()} ({'rx' if name == 'flash' else 'rwx'}) : ORIGIN = {r.origin:#x}, LENGTH = {r.bytes:#x}"
+        f"  {name.upper()} ({'rx' if name == 'flash' else 'rwx'}) : ORIGIN = {r.origin:#x}, LENGTH = {r.bytes + spare:#x}"
         for name, r in board.memory.items()
     )
-    return f"MEMORY\n{{\n{regions}\n}}\n_stack_bytes = {options.stack_bytes or board.stack_bytes};\n"
+    return f"MEMORY\n{{\n{regions}\n}}\n_stack_bytes = {stack_bytes};\n"
 
 
 def kernel_names(plan: Plan, options: Options) -> list[str]:
@@ -171,7 +178,6 @@ def generate(board: Board, plan: Plan, options: Options, directory: Path) -> Pat
     generated.mkdir(parents=True, exist_ok=True)
     texts = {
         "kg_config.h": config(board, plan, options),
-        "memory.ld": memory_script(board, options),
         "kernels.def": kernel_list(kernel_names(plan, options)),
         "plan.S": PLAN_ASSEMBLY,
     }
@@ -205,20 +211,46 @@ def compile_flags(board: Board, options: Options) -> list[str]:
     return [*board.flags, options.optimize, *CODE, *WARNINGS]
 
 
-def link_flags(board: Board, directory: Path) -> list[str]:
-    """Flags of the link."""
+def link_flags(board: Board, directory: Path, scripts: Path) -> list[str]:
+    """Flags of the link; memory.ld is in `scripts`."""
     assert board.linker is not None
-    end = ["-nostartfiles", "-static", "-Wl,--gc-sections", f"-Wl,-Map={directory / 'firmware.map'}", f"-L{directory / 'generated'}"]
+    end = ["-nostartfiles", "-static", "-Wl,--gc-sections", f"-Wl,-Map={directory / 'firmware.map'}", f"-L{scripts}"]
     return [*board.link, *end, f"-L{board.folder}", "-T", str(board.linker)]
 
 
-def command(board: Board, plan: Plan, options: Options, directory: Path) -> list[str]:
-    """The compiler call that makes firmware.elf."""
-    generated = directory / "generated"
-    files = [str(f) for f in source_files(board, plan, options, generated)]
-    folders = [f"-I{f}" for f in include_folders(board, generated)]
-    link = link_flags(board, directory)
-    return [compiler(board), *compile_flags(board, options), *folders, *files, *link, "-o", str(directory / "firmware.elf")]
+def _run(board: Board, command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise _Failed(done.stderr)
+
+
+class _Failed(Exception):
+    """The compiler's or the linker's own words."""
+
+
+def compile_objects(board: Board, plan: Plan, options: Options, generated: Path, folder: Path) -> list[Path]:
+    """Compile every file into `folder`, each with its call graph."""
+    flags = [*compile_flags(board, options), *(f"-I{f}" for f in include_folders(board, generated))]
+    objects = []
+    for index, file in enumerate(source_files(board, plan, options, generated)):
+        objects.append(folder / f"{index:03}_{file.stem}.o")
+        graph = ["-fcallgraph-info=su"] if file.suffix == ".c" else []
+        _run(board, [compiler(board), *flags, *graph, "-c", str(file), "-o", str(objects[-1])])
+    return objects
+
+
+def link(board: Board, options: Options, objects: list[Path], scripts: Path, directory: Path) -> Path:
+    """Link; gives firmware.elf in `directory`."""
+    elf = directory / "firmware.elf"
+    flags = [*compile_flags(board, options), *map(str, objects), *link_flags(board, directory, scripts)]
+    _run(board, [compiler(board), *flags, "-o", str(elf)])
+    return elf
+
+
+def derive_stack(board: Board, options: Options, objects: list[Path], folder: Path) -> Bound:
+    """The stack that these objects can need, linked for trial into regions in which everything fits."""
+    (folder / "memory.ld").write_text(memory_script(board, 0, TRIAL_SPARE))
+    return derive(board.prefix, board.flags, objects, link(board, options, objects, folder, folder))
 
 
 def cmake_lists(board: Board, plan: Plan, options: Options, directory: Path) -> str:
@@ -229,27 +261,42 @@ def cmake_lists(board: Board, plan: Plan, options: Options, directory: Path) -> 
         "KG_SOURCES": [str(f) for f in source_files(board, plan, options, generated)],
         "KG_INCLUDES": [str(f) for f in include_folders(board, generated)],
         "KG_FLAGS": compile_flags(board, options),
-        "KG_LINK": link_flags(board, directory),
+        "KG_LINK": link_flags(board, directory, generated),
     }
     lists["KG_LINK"] = [f"SHELL:-T {f}" for f in lists["KG_LINK"][-1:]] + lists["KG_LINK"][:-2]
     rows = [f"set({name}\n" + "".join(f'  "{v}"\n' for v in values) + ")\n" for name, values in lists.items()]
     return "# Made by kilograd build.\n" + "".join(rows)
 
 
-def _check_budget(board: Board, plan: Plan, options: Options) -> None:
-    """RAM, before anything is compiled."""
+def _check_memory(board: Board, plan: Plan, options: Options, stack: int | None) -> None:
+    """RAM; before anything is compiled `stack` is None."""
     state, arena = memory_sizes(plan, options)
-    stack, snapshot = options.stack_bytes or board.stack_bytes, snapshot_bytes(board, plan, options)
-    total = state + arena + stack + snapshot
+    snapshot = snapshot_bytes(board, plan, options)
+    total = state + arena + snapshot + (stack or 0)
     if total > board.ram.bytes:
         second = f" + snapshot {snapshot:,} B" if snapshot else ""
+        third = "stack (not derived yet)" if stack is None else f"stack {stack:,} B"
+        room = max(0, board.ram.bytes - (stack or 0))
         raise BudgetError(
-            f"plan '{plan.name}' does not fit the RAM of {board.name}: arena {arena:,} B + state {state:,} B{second} + stack {stack:,} B = "
-            f"{total:,} B, there are {board.ram.bytes:,} B; compile with --sram {board.ram.bytes - stack} or another scheme"
+            f"plan '{plan.name}' does not fit the RAM of {board.name}: arena {arena:,} B + state {state:,} B{second} + {third} = "
+            f"{total:,} B, there are {board.ram.bytes:,} B; compile with --sram {room} or less, or another scheme"
         )
 
 
-def _explain(board: Board, plan: Plan, options: Options, text: str) -> Exception:
+def _stack_size(board: Board, options: Options, bound: Bound) -> int:
+    """The stack to reserve. Less than the bound is refused: no run can show that the deepest chain of calls never comes, and where it comes
+    the board stops."""
+    if options.stack_bytes and options.stack_bytes < bound.bytes and not options.stack_unchecked:
+        calls = f"{bound.program_bytes:,} B in {' -> '.join(bound.path)}"
+        parts = f"{calls}, interrupts {bound.interrupt_bytes:,} B, faults {bound.fault_bytes:,} B, guard {bound.guard_bytes:,} B"
+        raise BudgetError(
+            f"a stack of {options.stack_bytes:,} B is too small for {board.name}: this firmware can need {bound.bytes:,} B ({parts}); "
+            f"give --stack {bound.bytes} or more, or leave it out"
+        )
+    return options.stack_bytes or bound.bytes
+
+
+def _explain(board: Board, plan: Plan, options: Options, text: str, stack: int) -> Exception:
     """The linker's message about a region, in our words; anything else as it is."""
     overflow = re.search(r"region `(\w+)' overflowed by (\d+) bytes", text)
     if overflow is None:
@@ -258,7 +305,6 @@ def _explain(board: Board, plan: Plan, options: Options, text: str) -> Exception
     region = overflow[1].lower()
     size, over = board.memory[region].bytes, int(overflow[2])
     state, arena = memory_sizes(plan, options)
-    stack = options.stack_bytes or board.stack_bytes
     snapshot = snapshot_bytes(board, plan, options)
     second = f", snapshot {snapshot:,} B" if snapshot else ""
     parts = f"arena {arena:,} B, state {state:,} B{second}, stack {stack:,} B, the rest the program's own variables"
@@ -277,7 +323,7 @@ def section_sizes(board: Board, elf: Path) -> dict[str, int]:
     return {name: int(size) for name, size in rows if not name.startswith((".debug", ".comment"))}
 
 
-def _measure(board: Board, options: Options, elf: Path, files: tuple[str, ...]) -> Firmware:
+def _measure(board: Board, options: Options, elf: Path, files: tuple[str, ...], bound: Bound) -> Firmware:
     s = section_sizes(board, elf)
     text, plan = s.get(".text", 0), s.get(".plan", 0)
     rodata = sum(s.get(n, 0) for n in (".rodata", ".ARM.exidx", ".srodata"))
@@ -285,7 +331,7 @@ def _measure(board: Board, options: Options, elf: Path, files: tuple[str, ...]) 
     memory, stack = s.get(".memory", 0), s.get(".stack", 0)
     return Firmware(
         board.name, options.app, elf, text, rodata, plan, data, bss, memory, stack, text + rodata + plan + data,
-        data + bss + memory + stack, files,
+        data + bss + memory + stack, files, bound.bytes, bound.path,
     )  # fmt: skip
 
 
@@ -317,12 +363,20 @@ def build(board: Board | str, plan: Plan | str | Path, directory: str | Path, op
     if directory.exists() and not directory.is_dir():
         raise BoardError(f"cannot build into '{directory}': it is a file, give a folder")
     compiler(board)
-    _check_budget(board, plan, options)
+    _check_memory(board, plan, options, None)
     generated = generate(board, plan, options, directory)
     (generated / "build.cmake").write_text(cmake_lists(board, plan, options, directory))
-    done = subprocess.run(command(board, plan, options, directory), capture_output=True, text=True)
-    if done.returncode != 0:
-        raise _explain(board, plan, options, done.stderr)
-    elf = directory / "firmware.elf"
+    stack = 0
+    with tempfile.TemporaryDirectory(dir=directory, prefix="objects-") as temporary:
+        folder = Path(temporary)
+        try:
+            objects = compile_objects(board, plan, options, generated, folder)
+            bound = derive_stack(board, options, objects, folder)
+            stack = _stack_size(board, options, bound)
+            _check_memory(board, plan, options, stack)
+            (generated / "memory.ld").write_text(memory_script(board, stack))
+            elf = link(board, options, objects, generated, directory)
+        except _Failed as e:
+            raise _explain(board, plan, options, str(e), stack) from None
     seal_boot2(elf)  # nothing to do but on an RP2040
-    return _measure(board, options, elf, _outputs(board, elf))
+    return _measure(board, options, elf, _outputs(board, elf), bound)

@@ -50,6 +50,7 @@ _Noreturn void kg_board_exit(int32_t code) {
 }
 
 /* ESP-IDF paints the stack of the main task, and counts in bytes. */
+uint32_t kg_stack_bytes(void) { return KG_STACK_BYTES; }
 uint32_t kg_stack_used(void) { return KG_STACK_BYTES - (uint32_t)uxTaskGetStackHighWaterMark(NULL); }
 
 static const esp_partition_t *area(void) {
