@@ -22,7 +22,7 @@ def open_board(
     target: str, plan: Plan | Path | None = None, baud: int = 115200, memory: Path | None = None, options: Options | None = None
 ) -> Iterator[Device]:
     """A Device on a port (/dev/ttyACM0, COM3, socket://host:port), or on `qemu:BOARD`: firmware with the plan is built and the emulator
-    started; it ends with the block. `memory`: file in which the emulated board's flash lasts; `options`: of the firmware that is built for it."""
+    started; it ends with the block. `memory`: file in which the emulated board's flash lasts; `options`: of the firmware built for it."""
     if not target.startswith(EMULATED):
         with Device.open(target, plan, baud) as device:
             yield device
