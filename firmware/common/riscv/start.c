@@ -55,6 +55,15 @@ __attribute__((naked, aligned(4))) void kg_trap_entry(void) {
                    "j kg_trap\n");
 }
 
+static void overflow(uint32_t sp) {
+  kg_text("\nstack overflow: sp=");
+  kg_hex(sp);
+  kg_text(" limit=");
+  kg_hex((uint32_t)(uintptr_t)_stack_bottom);
+  kg_text(" reserved=");
+  kg_number(kg_stack_bytes());
+}
+
 _Noreturn void kg_trap(uint32_t sp, uint32_t ra) {
   uint32_t cause, pc, address;
   __asm__ volatile("csrr %0, mcause\n csrr %1, mepc\n csrr %2, mtval" : "=r"(cause), "=r"(pc), "=r"(address));
@@ -62,11 +71,13 @@ _Noreturn void kg_trap(uint32_t sp, uint32_t ra) {
   kg_number(cause);
   kg_text(" address=");
   kg_hex(address);
-  if (sp < (uint32_t)(uintptr_t)_stack_bottom || address - (uint32_t)(uintptr_t)_stack_bottom < 32u) kg_text(" stack-overflow");
+  const int32_t full = sp < (uint32_t)(uintptr_t)_stack_bottom || address - (uint32_t)(uintptr_t)_stack_bottom < 32u;
+  if (full) kg_text(" stack-overflow");
   kg_text(" pc=");
   kg_hex(pc);
   kg_text(" lr=");
   kg_hex(ra);
+  if (full) overflow(sp);
   kg_text("\n");
   kg_board_exit(70);
 }
