@@ -102,6 +102,13 @@ def test_other_files(tmp_path: Path, board: str, options: dict[str, str], suffix
     assert line(board, image, **options) == expected
 
 
+@pytest.mark.parametrize(("board", "file"), [("nucleo-f446re", "firmware.elf"), ("esp32-c3", "build/kilograd_firmware.bin")])
+def test_folder_of_a_build(tmp_path: Path, image: Path, board: str, file: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    shutil.copy(image, tmp_path / file)
+    assert flash_job(find_board(board), tmp_path) == flash_job(find_board(board), tmp_path / file)
+
+
 @pytest.mark.parametrize("tool", [t for t in TOOLS if t != "uf2"])
 def test_files_that_a_tool_does_not_take(tmp_path: Path, tool: str) -> None:
     image = tmp_path / "x.txt"
@@ -125,6 +132,8 @@ def test_wrong_requests(image: Path, tmp_path: Path) -> None:
             flash_job(board, image, **wrong)  # type: ignore[arg-type]
     with pytest.raises(BoardError, match="kilograd build"):
         flash_job(board, tmp_path / "absent.elf")
+    with pytest.raises(BoardError, match="ESP-IDF makes it, see .*README.md"):
+        flash_job(find_board("esp32-c3"), tmp_path)
     with pytest.raises(BoardError, match="HOST:NUMBER"):
         flash_job(find_board("mps2-an386"), image, port="somewhere")
     folder = tmp_path / "{a}"
