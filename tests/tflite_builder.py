@@ -38,16 +38,20 @@ class ModelBuilder:
         """Add an operator; `options` names its options table, `values` its fields."""
         self.operators.append((name, inputs, output if isinstance(output, list) else [output], options, values))
 
-    def build(self, inputs: list[int], outputs: list[int], subgraphs: int = 1, repeat: dict[str, int] | None = None) -> bytes:
-        """The file. `repeat` lists the last of the tensors or operators that many times more, as one table that all entries share."""
-        b = flatbuffers.Builder(1024)
-        buffers = [b""] + [_content(t) for t in self.tensors]
+    def build(
+        self, inputs: list[int], outputs: list[int], subgraphs: int = 1, repeat: dict[str, int] | None = None,
+        more: list[ModelBuilder] | None = None,
+    ) -> bytes:  # fmt: skip
+        """The file. `repeat` lists the last of the tensors or operators that many times more, as one table that all entries share; `more`
+        are further sub-graphs, without inputs and outputs."""
+        b, more = flatbuffers.Builder(1024), more or []
+        buffers = [b""] + [_content(t) for m in (self, *more) for t in m.tensors]
         buffer_offsets = []
         for content in buffers:
             vector = b.CreateByteVector(content) if content else None
             buffer_offsets.append(_table(b, "Buffer", Data=vector))
         tensors = [self._tensor(b, t, i + 1) for i, t in enumerate(self.tensors)]
-        names = sorted({op[0] for op in self.operators})
+        names = sorted({op[0] for m in (self, *more) for op in m.operators})
         codes = [self._code(b, name) for name in names]
         operators = [self._operator(b, op, names.index(op[0])) for op in self.operators]
         repeat = repeat or {}
@@ -57,8 +61,14 @@ class ModelBuilder:
             b, "SubGraph", Tensors=_vector(b, tensors), Inputs=_numbers(b, inputs, np.int32), Outputs=_numbers(b, outputs, np.int32),
             Operators=_vector(b, operators),
         )  # fmt: skip
+        others, first = [], 1 + len(self.tensors)
+        for m in more:
+            inner = [m._tensor(b, t, first + i) for i, t in enumerate(m.tensors)]
+            calls = [m._operator(b, op, names.index(op[0])) for op in m.operators]
+            others.append(_table(b, "SubGraph", Tensors=_vector(b, inner), Operators=_vector(b, calls)))
+            first += len(m.tensors)
         model = _table(
-            b, "Model", Version=3, OperatorCodes=_vector(b, codes), Subgraphs=_vector(b, [graph] * subgraphs),
+            b, "Model", Version=3, OperatorCodes=_vector(b, codes), Subgraphs=_vector(b, [graph] * subgraphs + others),
             Buffers=_vector(b, buffer_offsets),
         )  # fmt: skip
         b.Finish(model, b"TFL3")
@@ -87,12 +97,13 @@ class ModelBuilder:
         return _table(b, "OperatorCode", DeprecatedBuiltinCode=min(value, 127), BuiltinCode=value, Version=1)
 
     def _operator(self, b: Any, op: tuple[str, list[int], list[int], str, dict[str, Any]], code: int) -> int:
-        _, inputs, outputs, options, values = op
+        _, inputs, outputs, options, given = op
+        values = {k: b.CreateString(v) if isinstance(v, str) else v for k, v in given.items() if k != "intermediates"}
         table = _table(b, options, **values) if options else None
         kind = getattr(tflite.BuiltinOptions, options) if options else None
         return _table(
             b, "Operator", OpcodeIndex=code, Inputs=_numbers(b, inputs, np.int32), Outputs=_numbers(b, outputs, np.int32),
-            BuiltinOptionsType=kind, BuiltinOptions=table,
+            BuiltinOptionsType=kind, BuiltinOptions=table, Intermediates=_numbers(b, given.get("intermediates", []), np.int32),
         )  # fmt: skip
 
 

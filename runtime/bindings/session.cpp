@@ -56,6 +56,11 @@ void Session::reset() {
   kg_session_reset(&session_);
 }
 
+void Session::reset_variables() {
+  require_idle();
+  kg_session_reset_variables(&session_);
+}
+
 void Session::clear_cache() {
   require_idle();
   cache_.clear();
@@ -224,6 +229,7 @@ void bind_session(py::module_ &m) {
       .def("write", &Session::write, "name"_a, "content"_a, "Set the bytes of a tensor that is no constant.")
       .def("run", &Session::run, "entry"_a, "Run an entry point.")
       .def("reset", &Session::reset, "Back to factory state.")
+      .def("reset_variables", &Session::reset_variables, "The model's variables as they were at first; what was learned stays.")
       .def("memory", &Session::memory, "state"_a, "Snapshot of the state (True) or the arena (False).")
       .def("restore", &Session::restore, "state"_a, "content"_a, "Put a snapshot back.")
       .def("clear_cache", &Session::clear_cache, "Forget what the frozen part gave for samples seen.")

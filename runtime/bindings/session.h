@@ -43,6 +43,7 @@ public:
   void write(const std::string &name, const std::string &content);
   void run(const std::string &entry);
   void reset();
+  void reset_variables();
   py::bytes memory(bool state) const;
   void restore(bool state, const std::string &content);
   void clear_cache();

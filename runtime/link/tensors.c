@@ -3,7 +3,7 @@
 
 #include "frame.h"
 
-enum { ROLE_TABLE = 0, ROLE_INPUT, ROLE_OUTPUT, ROLE_LABEL, ROLE_BOUNDARY };
+enum { ROLE_TABLE = 0, ROLE_INPUT, ROLE_OUTPUT, ROLE_LABEL, ROLE_BOUNDARY, ROLE_VARIABLE };
 
 static kg_status by_role(const kg_plan *plan, uint32_t role, uint32_t index, kg_tensor *t) {
   switch (role) {
@@ -12,6 +12,7 @@ static kg_status by_role(const kg_plan *plan, uint32_t role, uint32_t index, kg_
   case ROLE_OUTPUT: return kg_plan_output(plan, index, t);
   case ROLE_LABEL: return index == 0 ? kg_plan_label(plan, t) : KG_NOT_FOUND;
   case ROLE_BOUNDARY: return kg_plan_boundary(plan, index, t);
+  case ROLE_VARIABLE: return kg_plan_variable(plan, index, t);
   default: return KG_NOT_FOUND;
   }
 }

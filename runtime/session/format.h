@@ -59,7 +59,7 @@ typedef struct kg_io_record {
   uint32_t role, tensor;
 } kg_io_record;
 
-enum { KG_ROLE_INPUT = 1, KG_ROLE_OUTPUT, KG_ROLE_LABEL, KG_ROLE_BOUNDARY };
+enum { KG_ROLE_INPUT = 1, KG_ROLE_OUTPUT, KG_ROLE_LABEL, KG_ROLE_BOUNDARY, KG_ROLE_VARIABLE };
 
 _Static_assert(sizeof(kg_tensor_record) == 68, "tensor records have 17 words");
 

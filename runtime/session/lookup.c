@@ -81,6 +81,10 @@ kg_status kg_plan_boundary(const kg_plan *plan, uint32_t index, kg_tensor *tenso
   return with_role(plan, KG_ROLE_BOUNDARY, index, tensor);
 }
 
+kg_status kg_plan_variable(const kg_plan *plan, uint32_t index, kg_tensor *tensor) {
+  return with_role(plan, KG_ROLE_VARIABLE, index, tensor);
+}
+
 kg_status kg_plan_find_entry(const kg_plan *plan, const char *name, uint32_t *entry) {
   const kg_entry_record *e = KG_RECORDS(plan, KG_SEC_ENTRIES, kg_entry_record);
   for (uint32_t i = 0; i < plan->section[KG_SEC_ENTRIES].count; ++i) {

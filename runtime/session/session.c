@@ -28,6 +28,13 @@ void kg_session_reset(kg_session *session) {
   if (initial->bytes) memcpy(session->state, initial->data, initial->bytes);
 }
 
+void kg_session_reset_variables(kg_session *session) {
+  const uint8_t *initial = session->plan->section[KG_SEC_STATE].data;
+  kg_tensor t;
+  for (uint32_t i = 0; kg_plan_variable(session->plan, i, &t) == KG_OK; ++i)
+    memcpy(session->state + t.offset, initial + t.offset, t.bytes);
+}
+
 static void run_region(const kg_session *session, const kg_region_record *region) {
   const kg_plan *plan = session->plan;
   const kg_memory mem = {plan->section[KG_SEC_CONST].data, session->state, session->arena};

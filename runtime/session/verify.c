@@ -122,9 +122,10 @@ static kg_status check_tensors(kg_plan *plan) {
   const kg_io_record *io = KG_RECORDS(plan, KG_SEC_IO, kg_io_record);
   for (uint32_t i = 0; i < plan->section[KG_SEC_IO].count; ++i) {
     plan->failed_at = i;
-    if (io[i].role < KG_ROLE_INPUT || io[i].role > KG_ROLE_BOUNDARY) return KG_BAD_TENSOR;
+    if (io[i].role < KG_ROLE_INPUT || io[i].role > KG_ROLE_VARIABLE) return KG_BAD_TENSOR;
     if (io[i].tensor >= plan->section[KG_SEC_TENSORS].count) return KG_BAD_TENSOR;
     if (io[i].role != KG_ROLE_OUTPUT && t[io[i].tensor].kind == KG_CONST) return KG_BAD_TENSOR;
+    if (io[i].role == KG_ROLE_VARIABLE && t[io[i].tensor].kind != KG_STATE) return KG_BAD_TENSOR;
   }
   return KG_OK;
 }

@@ -138,6 +138,7 @@ def _functions(plan: Plan, prefix: str) -> list[str]:
         "/* As above, with a state that holds what an earlier run learned: it is left as it is. */",
         f"int {prefix}_attach({prefix} *m, void *state, void *arena);",
         "",
+        *_reset(plan, prefix),
         "/* Where the caller puts what goes in and finds what comes out. A call may overwrite inputs and label: write them anew.",
         " * An output holds until the next call. */",
         *[f"{accessor(prefix, port, tensor)};" for port, tensor in ports(plan)],
@@ -146,6 +147,18 @@ def _functions(plan: Plan, prefix: str) -> list[str]:
     for entry in plan.entries:
         lines += [f"/* {_ENTRY_COMMENT.get(entry, 'Entry point of the plan.')} */", f"void {prefix}_{entry}(const {prefix} *m);", ""]
     return lines
+
+
+def _reset(plan: Plan, prefix: str) -> list[str]:
+    """The function that begins a new stream, for models with variables."""
+    if not plan.variables:
+        return []
+    return [
+        "/* Begin a new stream: the model's variables, which every call moves on, get their first content; what was learned stays.",
+        f" * A state that was saved holds the variables of that moment: call this after {prefix}_attach, unless the stream goes on. */",
+        f"void {prefix}_reset(const {prefix} *m);",
+        "",
+    ]
 
 
 def _table(plan: Plan, prefix: str) -> list[str]:

@@ -106,6 +106,13 @@ def _memory(plan: Plan, prefix: str) -> list[str]:
         "}",
         "",
     ]
+    if plan.variables:
+        lines += [f"void {prefix}_reset(const {prefix} *m) {{"]
+        for tensor in (plan.tensors[name] for name in plan.variables):
+            start = f"{tensor.offset}u"
+            lines.append(f"  /* {comment(tensor.name)} */")
+            lines.append(f"  memcpy(m->memory.state + {start}, {prefix}_initial_state + {start}, {tensor.nbytes}u);")
+        lines += ["}", ""]
     for port, tensor in ports(plan):
         prototype = accessor(prefix, port, tensor)
         ctype = prototype[: prototype.index("*") + 1]

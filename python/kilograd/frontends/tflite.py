@@ -53,6 +53,8 @@ class Importer:
         self.names = _unique_names(raw)
         self.ready: set[int] = set()  # tensors that hold a value at this point of the program
         self.wide: dict[int, Array] = {}
+        self.handles: dict[int, tuple[bytes, bytes]] = {}  # tensors that stand for variables
+        self.variables: dict[tuple[bytes, bytes], str] = {}  # state tensors by container and name
 
     # Operands, asked for by the handlers
 
@@ -130,6 +132,37 @@ class Importer:
         """Declared shape of the result."""
         return _static_shape(self.raw.tensors[op.outputs[0]])
 
+    # State
+
+    def declare_variable(self, key: tuple[bytes, bytes], t: RawTensor, where: str, keep: bool = True) -> None:
+        """A variable with type, shape, quantization and (`keep`) content of the tensor `t`; zero otherwise."""
+        if key in self.variables:
+            raise ModelError(f"{where} initializes a variable that has content already. Export the model again.")
+        stem = b"/".join(k for k in key if k).decode("utf-8", "replace") or "variable"
+        name = "".join(c if c.isprintable() else "?" for c in stem)
+        while name in self.graph.tensors or name in self.names or name in RESERVED or name.startswith("d/"):
+            name = f"variable/{name}"
+        self.variables[key] = self._state(name, t, keep)
+
+    def state(self, op: RawOperator, i: int, *types: str) -> str:
+        """Operand i, a tensor that the operator changes and that keeps its content from call to call; it starts at zero."""
+        t = self.raw.tensors[op.inputs[i]] if i < len(op.inputs) and op.inputs[i] >= 0 else None
+        if t is None or t.type not in types or not t.variable or t.data is not None:
+            raise ModelError(f"{op.where}: operand {i} must be a variable of type {' or '.join(types).lower()}. Export the model again.")
+        if self.names[t.index] in self.graph.tensors:
+            raise UnsupportedOperator(f"{op.where}: {t.where} is the state of another operator too; kilograd gives each its own.")
+        return self._state(self.names[t.index], t, keep=False)
+
+    def _state(self, name: str, t: RawTensor, keep: bool) -> str:
+        if t.type not in DTYPES or t.sparse:
+            raise UnsupportedOperator(f"{t.where} is {'sparse' if t.sparse else t.type.lower()}, which a variable cannot be in kilograd.")
+        shape = _static_shape(t)
+        quant = _quantization(t, shape, None)
+        zero = quant.z if quant is not None and DTYPES[t.type] is DType.INT8 else 0
+        data = np.array(self._constant(t, shape)) if keep else np.full(shape, zero, DTYPES[t.type].numpy)
+        self.graph.add(Tensor(name, shape, DTYPES[t.type], Kind.STATE, quant, data))
+        return name
+
     def unsigned(self, op: RawOperator, i: int) -> bool:
         """True when operand i is uint8 in the file."""
         return self._operand(op, i).type == "UINT8"
@@ -138,8 +171,6 @@ class Importer:
 
     def run(self) -> Graph:
         """Import everything, in program order."""
-        if self.raw.subgraphs != 1:
-            raise ModelError(f"the model has {self.raw.subgraphs} sub-graphs (control flow or variables); kilograd runs models with one.")
         _refuse_unsupported(self.raw)
         for kind, indices in (("input", self.raw.inputs), ("output", self.raw.outputs)):
             if len(set(indices)) != len(indices) or not indices:
@@ -172,6 +203,8 @@ class Importer:
         rule = RULES[op.name]
         _check_form(op, rule)
         converted = rule.handler(self, op)
+        if converted is None:
+            return
         results = []
         for out in (self.raw.tensors[i] for i in op.outputs):
             if out.type not in DTYPES:
@@ -180,7 +213,8 @@ class Importer:
                 raise ModelError(f"{op.where} writes {out.where}, which already has a value. The file is damaged: export it again.")
             results.append(self._declare(out, None, op.where))
             self.ready.add(out.index)
-        node = Node(supported()[op.name], converted.inputs, results, converted.attrs, name=results[0])
+        name = results[0] if results else self.graph.fresh(f"{converted.mutates[0]}/{op.name.lower()}/{op.index}")
+        node = Node(supported()[op.name], converted.inputs, results, converted.attrs, name=name, mutates=converted.mutates)
         self.graph.nodes.append(node)
         try:
             infer_outputs(self.graph, node)

@@ -21,6 +21,7 @@ from kilograd.errors import KilogradError, ModelError
 IDENTIFIER = b"TFL3"
 MAX_RANK = 8
 MAX_OPERANDS = 1024
+MAX_SUBGRAPHS = 64
 BUDGET_FACTOR = 16
 BUDGET_MINIMUM = 1 << 20
 
@@ -69,13 +70,14 @@ class RawOperator:
 
 @dataclass
 class RawModel:
-    """The first sub-graph of a file."""
+    """The first sub-graph of a file; `others` are those behind it."""
 
     subgraphs: int
     tensors: list[RawTensor] = field(default_factory=list)
     operators: list[RawOperator] = field(default_factory=list)
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
+    others: list[RawModel] = field(default_factory=list)
 
 
 @contextmanager
@@ -217,14 +219,23 @@ class _Reader:
             subgraphs = self.count(model, "Subgraphs", "the model")
             if subgraphs == 0:
                 raise ModelError("the model has no sub-graph: there is nothing to run. Export it again.")
-            graph = model.Subgraphs(0)
-            tensors = self.count(graph, "Tensors", "the graph")
-            operators = self.count(graph, "Operators", "the graph")
-            raw = RawModel(subgraphs)
-            raw.inputs = _indices(self.vector(graph, "Inputs", np.int32, "the graph", MAX_OPERANDS))
-            raw.outputs = _indices(self.vector(graph, "Outputs", np.int32, "the graph", MAX_OPERANDS))
-            raw.tensors = [self.tensor(model, buffers, graph.Tensors(i), i) for i in range(tensors)]
-            raw.operators = [self.operator(graph.Operators(i), codes, i) for i in range(operators)]
+            if subgraphs > MAX_SUBGRAPHS:
+                raise ModelError(f"the model has {subgraphs} sub-graphs, at most {MAX_SUBGRAPHS} are accepted.")
+            raw, *others = [self.subgraph(model, buffers, codes, i) for i in range(subgraphs)]
+            raw.subgraphs, raw.others = subgraphs, others
+        return raw
+
+    def subgraph(self, model: Any, buffers: int, codes: list[str], index: int) -> RawModel:
+        """One sub-graph."""
+        graph = model.Subgraphs(index)
+        what = f"sub-graph {index}" if index else "the graph"
+        tensors = self.count(graph, "Tensors", what)
+        operators = self.count(graph, "Operators", what)
+        raw = RawModel(1)
+        raw.inputs = _indices(self.vector(graph, "Inputs", np.int32, what, MAX_OPERANDS))
+        raw.outputs = _indices(self.vector(graph, "Outputs", np.int32, what, MAX_OPERANDS))
+        raw.tensors = [self.tensor(model, buffers, graph.Tensors(i), i) for i in range(tensors)]
+        raw.operators = [self.operator(graph.Operators(i), codes, i) for i in range(operators)]
         _check_indices(raw)
         return raw
 
@@ -250,7 +261,7 @@ def _check_indices(raw: RawModel) -> None:
 
 
 def read_tflite(data: bytes) -> RawModel:
-    """The first sub-graph of a .tflite file as plain records; ModelError when the file is damaged."""
+    """The sub-graphs of a .tflite file as plain records; ModelError when the file is damaged."""
     if len(data) < 8:
         raise ModelError(f"the model has {len(data)} bytes: it is no .tflite file or it is truncated.")
     if data[4:8] != IDENTIFIER:

@@ -104,6 +104,8 @@ class Operator(ABC):
     float_kernel: ClassVar[bool] = False
     #: (scale, zero point) of an int8 result where quantize() says 'fixed'
     fixed_result: ClassVar[tuple[float, int] | None] = None
+    #: its result is a constant of this call as far as gradients go; they end there without error
+    stops_gradient: ClassVar[bool] = False
     #: why there is no backward rule, where there is none
     no_gradient: ClassVar[str] = ""
     #: kernels of this operator, reference variant first

@@ -28,7 +28,7 @@ ENTRY = struct.Struct("<III")  # name, first in ENTRY_REGIONS, count
 RANK = 6
 DTYPES = [DType.INT8, DType.UINT8, DType.INT16, DType.INT32, DType.FLOAT32, DType.BITS, DType.INT64]
 KINDS = {Kind.CONST: 1, Kind.STATE: 2, Kind.ARENA: 3}
-INPUT, OUTPUT, LABEL, BOUNDARY = range(1, 5)
+INPUT, OUTPUT, LABEL, BOUNDARY, VARIABLE = range(1, 6)
 SEGMENT_ALIGN = 16
 
 
@@ -103,7 +103,10 @@ def dump(plan: Plan) -> bytes:
         entries += ENTRY.pack(strings.put(e.name), len(indices) // 4, len(e.regions))
         indices += struct.pack(f"<{len(e.regions)}I", *e.regions)
     position = {n: i for i, n in enumerate(plan.tensors)}
-    roles = [(INPUT, plan.inputs), (OUTPUT, plan.outputs), (LABEL, [plan.label] if plan.label else []), (BOUNDARY, plan.boundary)]
+    roles = [
+        (INPUT, plan.inputs), (OUTPUT, plan.outputs), (LABEL, [plan.label] if plan.label else []), (BOUNDARY, plan.boundary),
+        (VARIABLE, plan.variables),
+    ]  # fmt: skip
     io = b"".join(struct.pack("<II", role, position[n]) for role, names in roles for n in names)
     meta = json.dumps({"kernels": kernels, "meta": plan.meta}, separators=(",", ":"), default=str).encode()
     content: list[tuple[bytes | bytearray, int]] = [
@@ -206,12 +209,12 @@ def parse(raw: bytes, where: str = "plan file") -> Plan:
         regions = [Region(f.text(n), first, count, "calls", ref, value) for n, first, count, _, ref, value in f.records(REGIONS, REGION)]
         indices = np.frombuffer(f.sections[ENTRY_REGIONS], "<u4").tolist()
         entries = {f.text(n): Entry(f.text(n), tuple(indices[i : i + count])) for n, i, count in f.records(ENTRIES, ENTRY)}
-        roles: dict[int, list[str]] = {INPUT: [], OUTPUT: [], LABEL: [], BOUNDARY: []}
+        roles: dict[int, list[str]] = {INPUT: [], OUTPUT: [], LABEL: [], BOUNDARY: [], VARIABLE: []}
         for role, index in f.records(IO, struct.Struct("<II")):
             roles[role].append(names[index])
         return Plan(
             f.text(f.name), tensors, calls, regions, entries, f.sections[CONST], f.sections[STATE], f.arena_bytes, roles[INPUT],
-            roles[OUTPUT], roles[LABEL][0] if roles[LABEL] else "", roles[BOUNDARY], meta["meta"],
+            roles[OUTPUT], roles[LABEL][0] if roles[LABEL] else "", roles[BOUNDARY], roles[VARIABLE], meta["meta"],
         )  # fmt: skip
     except (KeyError, IndexError, ValueError, TypeError, struct.error) as e:
         raise f.error(f"its content is inconsistent ({type(e).__name__}: {e})") from None

@@ -167,6 +167,12 @@ def _boundary(graph: Graph, nodes: Sequence[Node], program: Program, lives: Life
     return [name for name in writers.values() if name in later and name in frozen]
 
 
+def _variables(graph: Graph, nodes: Sequence[Node], tensors: dict[str, PlanTensor]) -> list[str]:
+    """State that the forward pass changes, in the order of the graph's tensor table."""
+    changed = {t for node in nodes if node.phase in (Phase.FROZEN, Phase.FORWARD) for t in node.mutates}
+    return [t.name for t in graph.state() if t.name in changed and t.name in tensors]
+
+
 def cacheable(graph: Graph, nodes: Sequence[Node]) -> bool:
     """The frozen part depends on inputs and constants alone."""
     for node in nodes:
@@ -203,5 +209,6 @@ def lower(graph: Graph, nodes: Sequence[Node], program: Program, order: Sequence
         outputs=list(graph.outputs),
         label=label,
         boundary=_boundary(graph, ordered, boundary_program, lives) if cacheable(graph, nodes) else [],
+        variables=_variables(graph, nodes, tensors),
         meta={},
     )

@@ -95,6 +95,7 @@ class Plan:
     outputs: list[str]
     label: str = ""  # int32[1] class, or the int8 target tensor of mean squared error; '' for inference
     boundary: list[str] = field(default_factory=list)  # arena tensors alive between the frozen and the learning part
+    variables: list[str] = field(default_factory=list)  # state of the model itself, which the forward pass changes
     meta: dict[str, Any] = field(default_factory=dict)  # provenance, training configuration, report
 
     def save(self, path: str | Path) -> int:

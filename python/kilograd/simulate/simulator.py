@@ -42,6 +42,9 @@ class Snapshot:
 class Simulator:
     """A plan at work. Samples are arrays of the model's input shape, or many of them along the first axis.
 
+    A model with variables (`plan.variables`) is a stream: every sample that is inferred or learned from moves them on, in the order of the
+    calls; `reset_variables` begins anew.
+
     int8 samples go in as they are; floats are real values and are quantized as the input says; uint8 samples are shifted for models that
     were uint8 when they were imported.
     """
@@ -185,6 +188,10 @@ class Simulator:
     def reset(self) -> None:
         """Forget everything learned."""
         self._session.reset()
+
+    def reset_variables(self) -> None:
+        """Begin a new stream: the model's own variables get their first content, what was learned stays."""
+        self._session.reset_variables()
 
     def state(self) -> bytes:
         """The whole state segment."""

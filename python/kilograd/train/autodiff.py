@@ -58,15 +58,16 @@ class GradientBuilder:
         self._names: set[str] = set()
         self._saved: dict[tuple[str, int], str] = {}
         self._unmasked = _feeds_loss(graph)
+        self._depends = _depends(graph, learned)
 
     # ---- what operators ask -------------------------------------------------------------------------------------------
 
     def wants(self, tensor: str) -> bool:
         """True when some update needs the gradient of `tensor`."""
-        node = self._producer.get(tensor)
         if not self._prune and self.graph[tensor].kind is Kind.ARENA:
-            return self.graph[tensor].dtype is DType.INT8
-        return node is not None and node.phase is Phase.FORWARD
+            node = self._producer.get(tensor)
+            return self.graph[tensor].dtype is DType.INT8 and not (node is not None and operator(node.op).stops_gradient)
+        return tensor in self._depends
 
     def error_of(self, node: Node) -> str:
         """Error of the node's result, masked where the forward pass clamped; the forward node gets a mask for it."""
@@ -161,13 +162,13 @@ class GradientBuilder:
         """Walk the program backwards from the loss, whose error tensor is `error`."""
         self._contributions[loss_tensor] = [error]
         for node in reversed(self._forward):
-            if not self._contributions.get(node.outputs[0]) or not (node.phase is Phase.FORWARD or not self._prune):
+            if not node.outputs or not self._contributions.get(node.outputs[0]):
                 continue
             first = len(self.nodes)
             try:
                 operator(node.op).backward(self, node)
             except NoBackwardRule as error_:
-                if node.phase is Phase.FROZEN:
+                if node.outputs[0] not in self._depends:
                     continue
                 raise NoBackwardRule(f"{error_} {self._way_out(node)}") from None
             if self.config.update_order == "early":
@@ -246,13 +247,27 @@ def add_exponent(graph: Graph, name: str, start: int) -> None:
     graph.add(Tensor(name, (2,), DType.INT32, Kind.STATE, data=exponent_initial(start)))
 
 
+def _depends(graph: Graph, learned: Learned) -> set[str]:
+    """Results that depend, within one call, on something that learns: those whose gradient can be wanted."""
+    known, found = set(learned.layer), set()
+    for node in graph.nodes:
+        if any(t in known for t in node.reads()) and not operator(node.op).stops_gradient:
+            known.update(node.writes())
+            found.update(node.writes())
+    return found
+
+
 def _set_phases(graph: Graph, learned: Learned) -> None:
-    """FROZEN for nodes that depend on nothing that learns, FORWARD for the others; program order within a phase stays."""
+    """FROZEN for nodes that depend on nothing that learns, FORWARD for the others; program order within a phase stays.
+
+    Nodes that touch a variable stay behind those of the forward part that touch it before them.
+    """
     moving = set(learned.layer)
     for node in graph.nodes:
-        node.phase = Phase.FORWARD if any(t in moving for t in node.reads()) else Phase.FROZEN
+        touched = {*node.reads(), *node.mutates}
+        node.phase = Phase.FORWARD if touched & moving else Phase.FROZEN
         if node.phase is Phase.FORWARD:
-            moving.update(node.writes())
+            moving.update(node.writes(), (t for t in touched if graph[t].kind is Kind.STATE))
     graph.nodes.sort(key=lambda n: n.phase is Phase.FORWARD)
 
 

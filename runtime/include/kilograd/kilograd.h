@@ -112,6 +112,9 @@ kg_status kg_plan_label(const kg_plan *plan, kg_tensor *tensor);
 /* Tensor number `index` of those that the frozen part of the network hands to the part that learns. */
 kg_status kg_plan_boundary(const kg_plan *plan, uint32_t index, kg_tensor *tensor);
 
+/* Tensor number `index` of the model's own variables: state that every run of the forward pass moves on (streaming models). */
+kg_status kg_plan_variable(const kg_plan *plan, uint32_t index, kg_tensor *tensor);
+
 /* Entry points: "infer", and "train_step" when the plan can train. */
 kg_status kg_plan_find_entry(const kg_plan *plan, const char *name, uint32_t *entry);
 
@@ -133,6 +136,10 @@ kg_status kg_session_attach(kg_session *session, const kg_plan *plan, void *stat
                             size_t arena_bytes);
 /* Forget everything learned: back to factory state. */
 void kg_session_reset(kg_session *session);
+
+/* Begin a new stream: the model's variables get their first content, what was learned stays. A state that was kept (saved and attached)
+ * holds the variables of the moment when it was saved: call this after attaching it, unless the stream goes on. */
+void kg_session_reset_variables(kg_session *session);
 
 /* Run an entry point. */
 kg_status kg_run(kg_session *session, uint32_t entry);

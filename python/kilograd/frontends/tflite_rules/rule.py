@@ -22,13 +22,14 @@ MAX_WINDOW = 1 << 15  # largest stride, dilation or filter that is accepted
 
 @dataclass
 class Converted:
-    """Operand tensors by name ('' absent) and attributes of the node to be."""
+    """Operand tensors by name ('' absent), attributes and changed state of the node to be."""
 
     inputs: list[str]
     attrs: dict[str, Any] = field(default_factory=dict)
+    mutates: tuple[str, ...] = ()  # state that the node changes
 
 
-Handler = Callable[["Importer", RawOperator], Converted]
+Handler = Callable[["Importer", RawOperator], Converted | None]  # None: it becomes no node
 
 
 @dataclass(frozen=True)
