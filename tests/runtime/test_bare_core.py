@@ -1,4 +1,4 @@
-"""Kernels and runtime (session, link, store) need nothing but themselves: no heap, no stdio, no libm, and no variables that outlive a call."""
+"""Kernels and runtime (session, link, store) need nothing but themselves: no heap, stdio or libm, and no variables that outlive a call."""
 
 from __future__ import annotations
 
