@@ -47,6 +47,7 @@ def test_names_and_folders() -> None:
         ('name = "microbit"', 'name = "other"', "the folder is 'microbit'"),
         ("[run]", "[run", "board.toml: "),
         ("[run]", "[program]", "'run' is missing"),
+        ("icount_shift = 8", 'memory = ["-drive"]', "'run.memory' has {file} in an argument"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:

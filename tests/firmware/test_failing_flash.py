@@ -22,7 +22,7 @@ import kilograd as kg
 from kilograd._sources import firmware_dir
 from kilograd.device.build import Firmware, Options, build
 from kilograd.device.client import Device
-from kilograd.device.emulator import NVM_BYTES, Emulator
+from kilograd.device.emulator import Emulator, prepare
 from kilograd.device.frames import Command, Frame, Status
 from kilograd.errors import DeviceError
 from kilograd.ir.graph import Kind
@@ -101,7 +101,7 @@ def rig(tmp_path: Path) -> Callable[..., Rig]:
         )
         assert failing in board.sources
         memory = tmp_path / "flash.bin"
-        memory.write_bytes(b"\xff" * NVM_BYTES)
+        prepare(board, memory)
         return Rig(build(board, paged(), tmp_path / "out", replace(options, stack_bytes=4096)), memory)
 
     return make

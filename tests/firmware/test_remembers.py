@@ -31,7 +31,7 @@ def samples(plan: Plan, count: int, seed: int = 3) -> tuple[npt.NDArray[np.int8]
     return rng.integers(-128, 128, (count, *plan.tensors["x"].shape[1:])).astype(np.int8), rng.integers(0, 4, count)
 
 
-@pytest.mark.parametrize("name", ["mps2-an386", "mps2-an500"])
+@pytest.mark.parametrize("name", ["mps2-an386", "mps2-an500", "riscv-virt"])
 def test_learned_saved_cut_and_found(name: str, tmp_path: Path) -> None:
     board, plan = need(name), small()
     firmware, memory = build(board, plan, tmp_path), tmp_path / "flash.bin"
@@ -53,8 +53,9 @@ def test_learned_saved_cut_and_found(name: str, tmp_path: Path) -> None:
         assert np.array_equal(device.infer(x), kg.Simulator(plan).infer(x))
 
 
-def test_a_new_plan_without_reflashing(tmp_path: Path) -> None:
-    board, first, second = need("mps2-an386"), small(None), small()
+@pytest.mark.parametrize("name", ["mps2-an386", "riscv-virt"])
+def test_a_new_plan_without_reflashing(name: str, tmp_path: Path) -> None:
+    board, first, second = need(name), small(None), small()
     options = Options(all_kernels=True, arena_bytes=second.arena_bytes, state_bytes=len(second.state))
     firmware, memory = build(board, first, tmp_path, options), tmp_path / "flash.bin"
     x = np.random.default_rng(4).integers(-128, 128, (2, *first.tensors["x"].shape[1:])).astype(np.int8)

@@ -17,9 +17,9 @@ import pytest
 
 from kilograd._sources import firmware_dir, runtime_dir
 from kilograd.device.boards import find_board
-from kilograd.device.emulator import NVM_BYTES
 
 HERE = Path(__file__).parent
+NVM_BYTES = find_board("mps2-an386").run.memory_bytes  # type: ignore[union-attr]
 SECTOR, SECTORS, STACK = 256, 3, 2048
 CUT = 77  # exit code of the plugin
 BROKEN = (

@@ -40,6 +40,8 @@ class Run:
     machine: str
     args: tuple[str, ...] = ()
     icount_shift: int = 0
+    memory: tuple[str, ...] = ()  # arguments that put the store into a {file}, of memory_bytes; none: it ends with the emulator
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,12 @@ def _store(table: _Table | None) -> Store | None:
 def _run(table: _Table | None) -> Run | None:
     if table is None:
         return None
-    table.only("qemu", "machine", "args", "icount_shift")
-    return Run(str(table.get("qemu", str)), str(table.get("machine", str)), table.texts("args"), table.number("icount_shift", 0))
+    table.only("qemu", "machine", "args", "icount_shift", "memory", "memory_bytes")
+    memory, size = table.texts("memory"), table.number("memory_bytes", 0)
+    if bool(memory) != bool(size) or (memory and not any("{file}" in a for a in memory)):
+        raise table.error("memory", "has {file} in an argument, and 'memory_bytes' says how large that file is; or both are left out")
+    qemu, machine = str(table.get("qemu", str)), str(table.get("machine", str))
+    return Run(qemu, machine, table.texts("args"), table.number("icount_shift", 0), memory, size)
 
 
 def read_board(folder: Path) -> Board:

@@ -17,7 +17,6 @@ from kilograd.errors import BoardError
 
 START_SECONDS = 20.0
 ATTEMPTS = 5
-NVM_BYTES = 16 << 20  # RAM behind the flash window of the MPS2 boards
 
 
 def free_port() -> int:
@@ -41,18 +40,27 @@ def command(board: Board, elf: Path, port: int, memory: Path | None = None, extr
     """The command line of the emulator. Instructions are counted (-icount), so that emulated time does not depend on the host."""
     qemu, run = program(board), board.run
     assert isinstance(run, Run)
-    machine, backing = run.machine, list[str]()
-    if memory is not None:
-        if board.store is None:
-            raise BoardError(f"board '{board.name}' has no store: nothing of it survives")
-        backing = ["-object", f"memory-backend-file,id=nv,mem-path={memory},size={NVM_BYTES},share=on"]
-        machine += ",memory-backend=nv"
+    backing = (
+        [a.replace("{file}", str(memory).replace(",", ",,")) for a in run.memory] if memory is not None else []
+    )  # QEMU's ',' in a value
     args = [a.replace("{elf}", str(elf)) for a in run.args]
     boot = [] if any("{elf}" in a for a in run.args) else ["-kernel", str(elf)]
     return [
-        qemu, "-M", machine, *backing, "-nographic", "-monitor", "none", "-serial", f"tcp:127.0.0.1:{port},server=on,wait=on",
+        qemu, "-M", run.machine, *backing, "-nographic", "-monitor", "none", "-serial", f"tcp:127.0.0.1:{port},server=on,wait=on",
         "-semihosting-config", "enable=on,target=native", "-icount", f"shift={run.icount_shift},sleep=off,align=off", *args, *boot, *extra,
     ]  # fmt: skip
+
+
+def prepare(board: Board, memory: Path) -> None:
+    """The file that is the board's flash: all erased when it is new, and of the size that the emulator wants."""
+    size = board.run.memory_bytes if board.run else 0
+    if not size:
+        reason = "no store" if board.store is None else "a store that ends with its emulator"
+        raise BoardError(f"board '{board.name}' has {reason}: no file can keep it")
+    if not memory.exists():
+        memory.write_bytes(b"\xff" * size)
+    if memory.stat().st_size != size:
+        raise BoardError(f"'{memory}' is not the memory of '{board.name}': it has {memory.stat().st_size:,} bytes, not {size:,}")
 
 
 class Emulator:
@@ -73,8 +81,8 @@ class Emulator:
         return f"socket://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Emulator:
-        if self.memory is not None and not self.memory.exists():
-            self.memory.write_bytes(b"\xff" * NVM_BYTES)
+        if self.memory is not None:
+            prepare(self.board, self.memory)
         for _ in range(ATTEMPTS):
             self.port = free_port()
             line = command(self.board, self.elf, self.port, self.memory, self.extra)
