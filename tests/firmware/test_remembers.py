@@ -31,7 +31,7 @@ def samples(plan: Plan, count: int, seed: int = 3) -> tuple[npt.NDArray[np.int8]
     return rng.integers(-128, 128, (count, *plan.tensors["x"].shape[1:])).astype(np.int8), rng.integers(0, 4, count)
 
 
-@pytest.mark.parametrize("name", ["mps2-an386", "mps2-an500", "riscv-virt"])
+@pytest.mark.parametrize("name", ["mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "riscv-virt"])
 def test_learned_saved_cut_and_found(name: str, tmp_path: Path) -> None:
     board, plan = need(name), small()
     firmware, memory = build(board, plan, tmp_path), tmp_path / "flash.bin"

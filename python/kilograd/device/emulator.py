@@ -52,13 +52,16 @@ def command(board: Board, elf: Path, port: int, memory: Path | None = None, extr
 
 
 def prepare(board: Board, memory: Path) -> None:
-    """The file that is the board's flash: all erased when it is new, and of the size that the emulator wants."""
+    """The file that is the board's flash: erased when it is new, and of the size that the emulator wants. The store is its beginning; the
+    rest takes no space."""
     size = board.run.memory_bytes if board.run else 0
-    if not size:
+    if not size or board.store is None:
         reason = "no store" if board.store is None else "a store that ends with its emulator"
         raise BoardError(f"board '{board.name}' has {reason}: no file can keep it")
     if not memory.exists():
-        memory.write_bytes(b"\xff" * size)
+        with memory.open("wb") as file:
+            file.write(b"\xff" * (board.store.sector_bytes * (board.store.sectors + board.store.plan_sectors)))
+            file.truncate(size)
     if memory.stat().st_size != size:
         raise BoardError(f"'{memory}' is not the memory of '{board.name}': it has {memory.stat().st_size:,} bytes, not {size:,}")
 
