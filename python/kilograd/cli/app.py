@@ -19,6 +19,7 @@ from kilograd.cli import emit as emit_command
 from kilograd.cli import flash as flash_command
 from kilograd.cli import inspect as inspect_command
 from kilograd.cli import ops as ops_command
+from kilograd.cli import quantize as quantize_command
 from kilograd.cli import run as run_command
 from kilograd.cli import tune as tune_command
 from kilograd.errors import KilogradError
@@ -34,7 +35,7 @@ app = typer.Typer(
 
 _COMMANDS = (
     inspect_command, ops_command, compile_command, run_command, tune_command, emit_command, demo_command, build_command, flash_command,
-    device_command,
+    device_command, quantize_command,
 )  # fmt: skip
 for _command in _COMMANDS:
     _command.add_to(app)

@@ -6,7 +6,8 @@ import numpy as np
 
 from kilograd.ir.graph import Graph, Kind, Node
 from kilograd.ir.passes import remove_dead_nodes, replace_uses
-from kilograd.ops.base import RunState, operator
+from kilograd.ops.base import RunState, operator, run_node
+from kilograd.ops.support import same_quant
 
 PADDED = ("conv2d", "depthwise_conv2d")  # not pooling: there pixels outside do not count, pixels of a PAD do
 MAX_FOLDED = 1 << 20  # elements of a result that is computed at compile time
@@ -29,9 +30,9 @@ def fuse_pad(graph: Graph) -> Graph:
     for pad in [n for n in out.nodes if n.op == "pad"]:
         x, padded = pad.inputs[0], pad.outputs[0]
         readers = out.consumers(padded)
-        if len(readers) != 1 or padded in out.outputs or not out[padded].q.same_as(out[x].quant):
+        if len(readers) != 1 or padded in out.outputs or not same_quant(out[x], out[padded]):
             continue
-        if pad.attrs.get("value") not in (None, out[x].q.z):
+        if pad.attrs.get("real_value", 0.0) != 0.0 or (out[x].quant is not None and pad.attrs.get("value") not in (None, out[x].q.z)):
             continue
         conv, pads = readers[0], pad.attrs["padding"]
         if conv.op not in PADDED or conv.inputs.count(padded) != 1 or conv.inputs[0] != padded or not _spatial(pads):
@@ -55,7 +56,7 @@ def fold_constants(graph: Graph) -> Graph:
         if len(node.outputs) != 1 or out[node.outputs[0]].size > MAX_FOLDED:
             continue
         values = [out[t].data if t else None for t in node.inputs]
-        (value,) = operator(node.op).reference(out, node, values, RunState({}))
+        (value,) = run_node(out, node, values, RunState({}))
         t = out[node.outputs[0]]
         out.set(t.name, kind=Kind.CONST, data=np.ascontiguousarray(value.reshape(t.shape)))
         _remove(out, node)
@@ -71,7 +72,7 @@ def merge_reshapes(graph: Graph) -> Graph:
         if source is not None and source.op == "reshape":
             node.inputs[0] = source.inputs[0]
         x, y = out[node.inputs[0]], out[node.outputs[0]]
-        if x.shape == y.shape and y.name not in out.outputs and y.quant is not None and y.quant.same_as(x.quant):
+        if x.shape == y.shape and y.name not in out.outputs and same_quant(x, y):
             replace_uses(out, y.name, x.name)
             _remove(out, node)
     return remove_dead_nodes(out)

@@ -1,0 +1,42 @@
+"""Paddings in the words of TensorFlow Lite: SAME, VALID, or an operator of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kilograd.ir.graph import DType, Graph, Node, Tensor
+
+SAME, VALID = 0, 1
+
+
+def padding_code(
+    in_hw: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], padding: Sequence[int]
+) -> int | None:
+    """SAME, VALID, or None when explicit pixels (top, bottom, left, right) are neither."""
+    if not any(padding):
+        return VALID
+    same: list[int] = []
+    for size, k, s, d in zip(in_hw, kernel, stride, dilation, strict=True):
+        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
+        same += [total // 2, total - total // 2]
+    return SAME if list(padding) == same else None
+
+
+def explicit_pads(graph: Graph) -> Graph:
+    """A convolution whose padding is neither SAME nor VALID reads the result of a pad (with zero) instead: the same numbers."""
+    out = graph.copy()
+    for node in [n for n in out.nodes if n.op in ("conv2d", "depthwise_conv2d")]:
+        x, w = out[node.inputs[0]], out[node.inputs[1]]
+        pads = node.attrs["padding"]
+        if padding_code(x.shape[1:3], w.shape[1:3], node.attrs["stride"], node.attrs["dilation"], pads) is not None:
+            continue
+        shape = (x.shape[0], x.shape[1] + pads[0] + pads[1], x.shape[2] + pads[2] + pads[3], x.shape[3])
+        padded = out.fresh(f"{node.outputs[0]}.padded")
+        out.add(Tensor(padded, shape, x.dtype, quant=x.quant))
+        if x.dtype is DType.INT8 and x.name in out.meta.get("uint8", ()):
+            out.meta["uint8"] = [*out.meta["uint8"], padded]
+        pad = Node("pad", [x.name], [padded], {"padding": [[0, 0], list(pads[:2]), list(pads[2:]), [0, 0]]}, name=padded, phase=node.phase)
+        out.nodes.insert(out.index(node), pad)
+        node.inputs[0] = padded
+        node.attrs["padding"] = (0, 0, 0, 0)
+    return out
