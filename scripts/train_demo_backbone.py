@@ -43,6 +43,7 @@ class Block(nn.Module):
 
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights [out, in, k, k] and bias with the normalisation folded in."""
+        assert self.bn.running_mean is not None and self.bn.running_var is not None
         scale = self.bn.weight / torch.sqrt(self.bn.running_var + self.bn.eps)
         return (self.conv.weight * scale[:, None, None, None]).detach(), (self.bn.bias - self.bn.running_mean * scale).detach()
 
@@ -120,6 +121,7 @@ def quantized(net: Net, x: np.ndarray) -> Graph:
     """The network in integers."""
     build, t = Builder(), torch.from_numpy(x).float().permute(0, 3, 1, 2) / 255
     for block, name, (op, _, stride) in zip(net.blocks, NAMES, LAYERS, strict=True):
+        assert isinstance(block, Block)
         w, b = (v.numpy() for v in block.folded())
         with torch.no_grad():
             t = block(t)

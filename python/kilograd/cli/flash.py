@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def flash(
         image: Annotated[
-            Path, typer.Argument(metavar="IMAGE", help="Folder of a build, or firmware: .elf; some tools take .bin, .hex or .uf2.")
+            Path, typer.Argument(metavar="IMAGE", help="Folder of a build, or firmware: .elf; some tools: .bin, .hex, .uf2.")
         ],
         board: Annotated[str, typer.Option("--board", metavar="BOARD", help="See kilograd boards.", show_default=False)],
         port: Annotated[

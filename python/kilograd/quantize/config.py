@@ -17,11 +17,12 @@ class QuantizeConfig:
     """Options of the quantizer.
 
     `method` finds the range of each activation from its histogram; `percentile` is the share of values, in per cent, that the method
-    of that name keeps. `equalize` scales channels between neighbouring layers: by the ranges of their weights (Nagel 2019), or so that the channels of the
-    activation between them fill its one range. `bias_correction` takes the mean error of each channel out of its bias. `output_aware`
-    chooses ranges by what they do to the network's output. `dense_per_channel` gives fully connected layers a scale for each output; not
-    every runtime has kernels for that. `io` says what the model reads and gives: int8, or float32 converted inside. `samples` bounds how
-    many samples calibration reads, `batch` how many it runs at once. `margin` widens every range that was found without real data.
+    of that name keeps. `equalize` scales channels between neighbouring layers: by the ranges of their weights (Nagel 2019), or so that
+    the channels of the activation between them fill its one range. `bias_correction` takes the mean error of each channel out of its
+    bias. `output_aware` chooses ranges by what they do to the network's output. `dense_per_channel` gives fully connected layers a scale
+    for each output; not every runtime has kernels for that. `io` says what the model reads and gives: int8, or float32 converted inside.
+    `samples` bounds how many samples calibration reads, `batch` how many it runs at once. `margin` widens every range that was found
+    without real data.
     """
 
     method: Method = "minmax"

@@ -81,6 +81,11 @@ def _pool(graph: Graph, node: Node, x: Array) -> Array:
     return support.apply_activation(node, y)
 
 
+def _low_rank(inputs: Sequence[Array | None], constant: Sequence[bool], rank: int) -> bool:
+    """True when no constant operand reaches the axis of samples."""
+    return all(v.ndim < rank for v, c in zip(inputs, constant, strict=True) if c and v is not None)
+
+
 def run_batch(graph: Graph, node: Node, inputs: Sequence[Array | None], constant: Sequence[bool]) -> list[Array]:
     """Results of a float node; operands that are `constant` have no axis of samples."""
     op = operator(node.op)
@@ -95,7 +100,7 @@ def run_batch(graph: Graph, node: Node, inputs: Sequence[Array | None], constant
     if node.op == "reshape":
         return [moving[0].reshape(len(moving[0]), *graph[node.outputs[0]].shape)]
     ranks = {v.ndim for v in moving}
-    if node.op in ELEMENTWISE and len(ranks) == 1 and all(np.ndim(v) < max(ranks) for v, c in zip(inputs, constant, strict=True) if c):
+    if node.op in ELEMENTWISE and len(ranks) == 1 and _low_rank(inputs, constant, max(ranks)):
         return op.real(graph, node, inputs)
     results = [
         op.real(graph, node, [v if v is None or c else v[i] for v, c in zip(inputs, constant, strict=True)]) for i in range(len(moving[0]))
