@@ -115,7 +115,7 @@ def test_bias_correction_removes_the_mean_error_of_channels() -> None:
     """Weights of one scale for all outputs are coarse for small ones: their mean is off, and correction brings it back."""
     m = Floats((1, 4, 4, 8))
     w = np.random.default_rng(0).normal(0, 0.01, (6, 128))
-    w[0] = 1.0
+    w[0, 0] = 1.0
     m.node("reshape", ["x"], "flat", (1, 128))
     m.node("fully_connected", ["flat", m.constant("w", w), m.constant("b", np.zeros(6))], "y", activation="none")
     graph = m.done("y")
