@@ -32,7 +32,15 @@ def last_words(board: Board, elf: Path, hello: bytes) -> str:
 def test_a_small_stack_overflows_into_a_fault(name: str, tmp_path: Path) -> None:
     board = need(name)
     firmware = build(board, small(), tmp_path, Options(app="bench", samples=1, stack_bytes=512, stack_unchecked=True))
-    assert re.search(r"fault \d+ .*stack-overflow", last_words(board, firmware.elf, HELLO))
+    said = last_words(board, firmware.elf, HELLO)
+    limit = f"{board.ram.origin:08x}"
+    assert re.search(rf"fault \d+ .*stack-overflow.*stack overflow: sp=[0-9a-f]{{8}} limit={limit} reserved=512", said), said
+    # the place, or the deepest return address that is left: in the chain of calls that needs most
+    address = re.search(r"called-from=([0-9a-f]{8})", said) or re.search(r" lr=([0-9a-f]{8})", said)
+    assert address, said
+    tool = [f"{board.prefix}addr2line", "-fse", str(firmware.elf), hex(int(address[1], 16) - 2)]
+    function = subprocess.run(tool, capture_output=True, text=True, check=True).stdout.split()[0]
+    assert function.startswith("kg_") or any(function in name for name in firmware.stack_path), function
 
 
 @pytest.mark.parametrize("name", CORES)
