@@ -16,8 +16,8 @@ from tests.ops.train_graph import loss_graph, train_state
 Case = tuple[Graph, Node, dict[str, Array]]
 GEOMETRY = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
 POOL = {"filter": (2, 3), "stride": (2, 1), "padding": (1, 0, 1, 1)}
-MEAN, PAD, PERMUTATION = {"axes": (1, 2)}, {"padding": [[0, 0], [1, 2], [0, 1], [2, 0]]}, {"permutation": (0, 3, 1, 2)}
-X, PADDED = (1, 4, 5, 6), (1, 7, 6, 8)
+MEAN, X = {"axes": (1, 2)}, (1, 4, 5, 6)
+SUM = {"sizes": (4, 30), "strides": (60, 1), "many": (2,), "steps": (30,)}
 PROBABILITY = QuantParams.per_tensor(1 / 256, -128)
 
 
@@ -99,10 +99,20 @@ def quantize(op: str) -> Case:
     return graph, node, {"x": np.random.default_rng(1).normal(0, 4, X).astype(np.float32)}
 
 
-def concatenation(op: str) -> Case:
-    xs = [cases.activation(f"x{i}", X, QuantParams.per_tensor(0.07 + i, 4)) for i in range(2)]
-    graph, node = cases.forward(op, xs, {"axis": 3})
-    return graph, node, {x.name: cases.random_int8(i, X) for i, x in enumerate(xs)}
+def rescaled() -> Case:
+    """A move through a table."""
+    graph, node = cases.forward("concatenation", [cases.activation("x0", X, QuantParams.per_tensor(0.07, 4))], {"axis": 3})
+    return graph, node, {"x0": cases.random_int8(0, X)}
+
+
+def gather_grad(op: str) -> Case:
+    attrs = {"sizes": (1, 4, 5, 6), "rows": np.array([3, 0, 3], np.int32), "columns": np.array([1, 1, 4, 0], np.int32)}
+    return gradient(op, attrs, (1, 3, 4, 6))
+
+
+def resize(dtype: DType, **attrs: Any) -> Case:
+    graph, node = cases.forward("resize_bilinear", [cases.activation("x", X, dtype=dtype)], {"height": 3, "width": 7, **attrs})
+    return graph, node, {"x": cases.random_int8(1, X).astype(dtype.numpy)}
 
 
 def gradient(op: str, attrs: dict[str, Any], gy: tuple[int, ...] = X, gx: tuple[int, ...] = X, saved: DType | None = None) -> Case:
@@ -110,7 +120,7 @@ def gradient(op: str, attrs: dict[str, Any], gy: tuple[int, ...] = X, gx: tuple[
     graph = Graph("test")
     cases.error(graph, "gy", gy)
     cases.error(graph, "gx", gx)
-    if op in ("pad_grad", "clamp_grad", "slice"):
+    if op == "clamp_grad":
         graph.set("gx", exponent="gy.exponent")
     values, inputs = {"gy": cases.random_error(1, gy)}, ["gy"]
     if saved is not None:
@@ -176,19 +186,22 @@ NODES: dict[str, Callable[[], Case]] = {
     "max_pool2d_grad_ref_s8": lambda: gradient("max_pool2d_grad", POOL, (1, 2, 5, 6), X, DType.UINT8),
     "mean_ref_s8": lambda: plain("mean", {**MEAN, "keep_dims": False}, cases.QUANT, ("y", "mask")),
     "mean_grad_ref_s8": lambda: gradient("mean_grad", MEAN, (1, 6)),
-    "pad_ref_s8": lambda: plain("pad", PAD),
-    "pad_grad_ref_s8": lambda: gradient("pad_grad", PAD, PADDED),
     "softmax_ref_s8": lambda: plain("softmax", {"beta": 1.0}, PROBABILITY),
     "softmax_grad_ref_s8": lambda: gradient("softmax_grad", {"beta": 1.0}, X, X, DType.INT8),
     "quantize_ref_f32_s8": lambda: quantize("quantize"),
     "dequantize_ref_s8_f32": lambda: plain("dequantize", {}, None),
-    "concatenation_ref_s8": lambda: concatenation("concatenation"),
-    "slice_ref_s8": lambda: gradient("slice", {"axis": 3, "start": 1}, PADDED, (1, 7, 6, 5)),
     "lut_ref_s8": lambda: plain("relu6", {}, cases.QUANT, ("y", "mask")),
     "lut_grad_ref_s8": lambda: gradient("lut_grad", {"table": np.arange(-128, 128) * 250}, X, X, DType.INT8),
     "clamp_grad_ref_s8": lambda: gradient("clamp_grad", {}, X, X, DType.BITS),
     "grad_sum_ref_s8": lambda: grad_sum("grad_sum"),
-    "transpose_ref_s8": lambda: plain("transpose", PERMUTATION),
+    "strided_copy_ref_any": rescaled,
+    "strided_sum_ref_s8": lambda: gradient("strided_sum", SUM, (1, 8, 5, 6)),
+    "gather_ref_any": lambda: plain("gather", {"axis": 1, "indices": [3, 0, 3]}),
+    "gather_grad_ref_s8": lambda: gather_grad("gather_grad"),
+    "resize_bilinear_ref_s8": lambda: resize(DType.INT8),
+    "resize_bilinear_ref_s16": lambda: resize(DType.INT16, half_pixel_centers=True),
+    "resize_bilinear_ref_u8": lambda: resize(DType.INT8, unsigned=True, align_corners=True),
+    "resize_bilinear_grad_ref_s8": lambda: gradient("resize_bilinear_grad", {}, (1, 3, 7, 6)),
     "train_begin_ref_s32": lambda: train_begin("train_begin"),
     "softmax_cross_entropy_ref_s8": lambda: loss("softmax_cross_entropy"),
     "mean_squared_error_ref_s8": lambda: loss("mean_squared_error"),

@@ -127,7 +127,7 @@ def build(op: str, inputs: Sequence[Value], output: Value, chosen: tuple[str, Op
     tflite.OperatorCodeStart(builder)
     tflite.OperatorCodeAddBuiltinCode(builder, code)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(code, 127))
-    tflite.OperatorCodeAddVersion(builder, 2)
+    tflite.OperatorCodeAddVersion(builder, 1 if op == "DEPTH_TO_SPACE" else 2)
     codes = _vector(builder, tflite.ModelStartOperatorCodesVector, [tflite.OperatorCodeEnd(builder)])
     tflite.ModelStart(builder)
     tflite.ModelAddVersion(builder, 3)

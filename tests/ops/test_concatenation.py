@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kilograd.errors import GraphError
 from kilograd.ir.graph import QuantParams, Shape
 from kilograd.ops import operator
-from tests.ops import cases
+from tests.ops import cases, moves
 from tests.ops.finite_difference import check_gradients
 from tests.ops.litert_model import Value, needs_litert, options, run_one
 
@@ -65,6 +65,33 @@ def test_finite_differences(axis: int) -> None:
     shapes: list[Shape] = [tuple(n if i == axis else d for i, d in enumerate((2, 3, 2))) for n in (1, 3, 2)]
     graph, node = concatenation(shapes, axis, [cases.QUANT] * 3, cases.QUANT)
     check_gradients(graph, node, values(shapes, 1), lambda v: np.concatenate(list(v.values()), axis=axis), ["x0", "x2"])
+
+
+@needs_litert
+@settings(max_examples=30, deadline=None)
+@given(moves.shapes, st.integers(1, 4), st.data(), moves.types)
+def test_pack_equals_litert(shape: Shape, count: int, data: st.DataObject, dtype: str) -> None:
+    axis = data.draw(st.integers(0, len(shape)))
+    graph, node = moves.case("concatenation", [shape] * count, {"axis": axis, "stack": True}, dtype)
+    moves.same_as_litert("PACK", graph, node, [], options("PackOptions", Axis=axis, ValuesCount=count))
+
+
+@needs_litert
+@pytest.mark.parametrize("dtype", ["int16", "int32", "float32"])
+def test_types_equal_litert(dtype: str) -> None:
+    graph, node = moves.case("concatenation", [(2, 3), (2, 1)], {"axis": 1}, dtype)
+    moves.same_as_litert("CONCATENATION", graph, node, [], options("ConcatenationOptions", Axis=1))
+
+
+def test_stacked_finite_differences() -> None:
+    graph, node = moves.case("concatenation", [(2, 3), (2, 3)], {"axis": 1, "stack": True})
+    check_gradients(graph, node, moves.values(graph, node, 1), moves.real(graph, node), ["x0", "x1"])
+
+
+def test_other_quantization() -> None:
+    xs = [cases.activation("a", (2,), QuantParams.per_tensor(0.5, 1))]
+    with pytest.raises(GraphError, match="another quantization"):
+        cases.forward("concatenation", xs, {"axis": 0, "stack": True})
 
 
 def test_rows() -> None:

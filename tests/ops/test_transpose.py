@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Shape
-from tests.ops import cases
+from tests.ops import cases, moves
 from tests.ops.finite_difference import check_gradients
-from tests.ops.litert_model import Value, needs_litert, options, run_one
+from tests.ops.litert_model import needs_litert, options
 
 
 @st.composite
 def permutations(draw: st.DrawFn) -> tuple[Shape, tuple[int, ...]]:
-    shape = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)))
+    shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=6)))
     return shape, tuple(draw(st.permutations(range(len(shape)))))
 
 
@@ -31,15 +30,12 @@ def test_forward(case: Any, seed: int) -> None:
 
 
 @needs_litert
-@settings(max_examples=20, deadline=None)
-@given(permutations(), st.integers(0, 999))
-def test_forward_equals_litert(case: Any, seed: int) -> None:
+@settings(max_examples=40, deadline=None)
+@given(permutations(), moves.types, st.integers(0, 999))
+def test_forward_equals_litert(case: Any, dtype: str, seed: int) -> None:
     shape, order = case
-    graph, node = cases.forward("transpose", [cases.activation("x", shape)], {"permutation": order})
-    x, quant = cases.random_int8(seed, shape), ("int8", cases.QUANT.s, cases.QUANT.z)
-    inputs = [Value(shape, *quant), Value((len(shape),), "int32", data=np.array(order, np.int32))]
-    want = run_one("TRANSPOSE", inputs, Value(graph["y"].shape, *quant), options("TransposeOptions"), [x])
-    np.testing.assert_array_equal(cases.same(graph, node, {"x": x})["y"], want)
+    graph, node = moves.case("transpose", [shape], {"permutation": order}, dtype)
+    moves.same_as_litert("TRANSPOSE", graph, node, [moves.ints(*order)], options("TransposeOptions"), seed)
 
 
 @pytest.mark.parametrize("order", [(0, 3, 1, 2), (3, 2, 1, 0)])

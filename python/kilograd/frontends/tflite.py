@@ -17,7 +17,8 @@ import numpy as np
 import kilograd.ops  # noqa: F401  (registers the operators)
 from kilograd.errors import GraphError, ModelError, UnsupportedOperator
 from kilograd.frontends.tflite_file import RawModel, RawOperator, RawTensor, read_tflite, reading
-from kilograd.frontends.tflite_rules import RULES, Rule
+from kilograd.frontends.tflite_fold import ONLY_FOLDED, Folder
+from kilograd.frontends.tflite_rules import RULES, Converted, Rule
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Shape, Tensor
 from kilograd.ir.verify import verify
 from kilograd.ops.base import infer_outputs, operator, operators
@@ -47,11 +48,12 @@ def accepted(builtin: str) -> tuple[str, ...]:
 class Importer:
     """Builds a graph from the records of a file; the handlers of tflite_rules call it for operands."""
 
-    def __init__(self, raw: RawModel, name: str) -> None:
+    def __init__(self, raw: RawModel, name: str, file_bytes: int) -> None:
         self.raw = raw
         self.graph = Graph(name)
         self.names = _unique_names(raw)
         self.ready: set[int] = set()  # tensors that hold a value at this point of the program
+        self.folder = Folder(raw, file_bytes, self.ready)
         self.wide: dict[int, Array] = {}
         self.handles: dict[int, tuple[bytes, bytes]] = {}  # tensors that stand for variables
         self.variables: dict[tuple[bytes, bytes], str] = {}  # state tensors by container and name
@@ -103,16 +105,16 @@ class Importer:
             raise ModelError(f"{op.where}: bias {t.where} has shape {list(t.shape)}, the layer has {channels} channels.")
         return self._declare(t, 0, op.where)
 
-    def integers(self, op: RawOperator, i: int) -> list[int]:
-        """Content of a constant int32 or int64 operand (axes, shapes, padding), at most 64 numbers."""
+    def integers(self, op: RawOperator, i: int, most: int = 64) -> list[int]:
+        """Content of a constant int32 or int64 operand (axes, shapes, padding), at most `most` numbers."""
         t = self._operand(op, i)
         if t.type not in ("INT32", "INT64"):
             raise self._type_error(op, t, "int32")
         self._need_constant(op, t, "operand")
         size = math.prod(t.shape)
         width = 4 if t.type == "INT32" else 8
-        if t.data is None or not 0 <= size <= 64 or t.data.size != size * width:
-            raise ModelError(f"{op.where}: operand {t.where} should hold at most 64 integers; the file is damaged. Export it again.")
+        if t.data is None or not 0 <= size <= most or t.data.size != size * width:
+            raise ModelError(f"{op.where}: operand {t.where} should hold at most {most} integers; the file is damaged. Export it again.")
         return [int(v) for v in t.data.view(f"<i{width}")]
 
     def axis(self, op: RawOperator, axis: int, rank: int) -> int:
@@ -179,7 +181,8 @@ class Importer:
             self._input(self.raw.tensors[i])
         for op in self.raw.operators:
             with reading(op.where):
-                self._operator(op)
+                if not self.folder.fold(op):
+                    self._operator(op)
         for i in self.raw.outputs:
             if i not in self.ready:
                 raise ModelError(f"output {self.raw.tensors[i].where} is written by no operator. The file is damaged: export it again.")
@@ -200,6 +203,8 @@ class Importer:
         self.ready.add(t.index)
 
     def _operator(self, op: RawOperator) -> None:
+        if op.name not in RULES:
+            raise UnsupportedOperator(f"{op.where} computes from what only a run knows; kilograd needs constants here. Use static shapes.")
         rule = RULES[op.name]
         _check_form(op, rule)
         converted = rule.handler(self, op)
@@ -213,8 +218,12 @@ class Importer:
                 raise ModelError(f"{op.where} writes {out.where}, which already has a value. The file is damaged: export it again.")
             results.append(self._declare(out, None, op.where))
             self.ready.add(out.index)
-        name = results[0] if results else self.graph.fresh(f"{converted.mutates[0]}/{op.name.lower()}/{op.index}")
-        node = Node(supported()[op.name], converted.inputs, results, converted.attrs, name=name, mutates=converted.mutates)
+        for part, written in [(converted, results)] if isinstance(converted, Converted) else zip(converted, results, strict=True):
+            outputs = [written] if isinstance(written, str) else written
+            name = outputs[0] if outputs else self.graph.fresh(f"{part.mutates[0]}/{op.name.lower()}/{op.index}")
+            self._append(op, Node(supported()[op.name], part.inputs, outputs, part.attrs, name=name, mutates=part.mutates))
+
+    def _append(self, op: RawOperator, node: Node) -> None:
         self.graph.nodes.append(node)
         try:
             infer_outputs(self.graph, node)
@@ -351,7 +360,7 @@ def _check_form(op: RawOperator, rule: Rule) -> None:
 
 def _refuse_unsupported(raw: RawModel) -> None:
     known = supported()
-    bad = [op for op in raw.operators if op.name not in known]
+    bad = [op for op in raw.operators if op.name not in known and op.name not in ONLY_FOLDED]
     if bad:
         listed = ", ".join(f"{op.index} ({op.name})" for op in bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else "")
         raise UnsupportedOperator(
@@ -364,7 +373,7 @@ def import_tflite(data: bytes, name: str = "model") -> Graph:
     """A graph from the bytes of a .tflite file; ModelError (or UnsupportedOperator) when it cannot be."""
     raw = read_tflite(data)
     with reading("the model"):
-        graph = Importer(raw, name).run()
+        graph = Importer(raw, name, len(data)).run()
     try:
         verify(graph)  # structure; types were inferred operator by operator
     except GraphError as error:
@@ -384,7 +393,9 @@ def scan_tflite(data: bytes) -> dict[str, Any]:
     for op in raw.operators:
         histogram[op.name] = histogram.get(op.name, 0) + 1
     bad: list[dict[str, Any]] = [
-        {"index": op.index, "name": op.name, "reason": "no such operator in kilograd"} for op in raw.operators if op.name not in known
+        {"index": op.index, "name": op.name, "reason": "no such operator in kilograd"}
+        for op in raw.operators
+        if op.name not in known and op.name not in ONLY_FOLDED
     ]
     if not bad:
         try:

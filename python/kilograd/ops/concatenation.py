@@ -1,24 +1,20 @@
-"""Concatenation along one axis: int8.
+"""Concatenation along one axis.
 
-Operands: one or more. Attribute: axis. An operand with another quantization than the result goes through
-a table, computed in float32 as TensorFlow Lite's uint8 kernel does (its int8 kernel allows only equal ones).
+Operands: one or more. Attributes: axis; stack, true where the axis is a new one and each operand one slice of it. An int8 operand with
+another quantization than the result goes through a table, computed in float32 as TensorFlow Lite's uint8 kernel does (its other kernels
+allow only equal ones).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, Graph, Node, QuantParams
+from kilograd.ir.graph import Array, DType, Graph, Node, QuantParams, Shape
 from kilograd.ops import lut, support
-from kilograd.ops.base import Blob, KernelCall, Operand, Operator, Reference, RunState, TensorType, prod, register
+from kilograd.ops.base import TensorType, register
 from kilograd.ops.logistic import round_away
-
-if TYPE_CHECKING:
-    from kilograd.train.autodiff import GradientBuilder
+from kilograd.ops.strided_copy import Move, MoveOperator, strides
 
 
 def rescale_table(x: QuantParams, y: QuantParams) -> Array:
@@ -31,66 +27,51 @@ def rescale_table(x: QuantParams, y: QuantParams) -> Array:
 
 
 @register
-class Concatenation(Operator):
+class Concatenation(MoveOperator):
     """y = operands one after another along an axis."""
 
     name = "concatenation"
-    tflite = ("CONCATENATION",)
-    kernels = ("concatenation_ref_s8",)
+    tflite = ("CONCATENATION", "PACK")
+    onnx = ("Concat",)
     whole_input = "it may join rows"
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
-        tensors, axis = [graph[t] for t in node.inputs], int(node.attrs["axis"])
-        dtype = support.need_activations(graph, node, *node.inputs)
-        first = tensors[0].shape
+        shapes, axis, y = self._shapes(graph, node), int(node.attrs["axis"]), graph[node.outputs[0]]
+        dtype, first = support.need_activations(graph, node, *node.inputs), shapes[0]
         if node.attrs.get("activation", "none") != "none":
             raise GraphError(f"concatenation '{node.name}': a fused activation ({node.attrs['activation']}) is not possible here")
         if not 0 <= axis < len(first):
             raise GraphError(f"concatenation '{node.name}': axis {axis} is no axis of {list(first)}")
-        for t in tensors:
-            if len(t.shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(t.shape, first, strict=True)) if i != axis):
-                raise GraphError(f"concatenation '{node.name}': {list(t.shape)} and {list(first)} differ on another axis than {axis}")
-        shape = tuple(sum(t.shape[axis] for t in tensors) if i == axis else d for i, d in enumerate(first))
-        return [TensorType(shape, dtype, graph[node.outputs[0]].quant)]
+        for name, shape in zip(node.inputs, shapes, strict=True):
+            if len(shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(shape, first, strict=True)) if i != axis):
+                raise GraphError(f"concatenation '{node.name}': {list(shape)} and {list(first)} differ on another axis than {axis}")
+            if (dtype is not DType.INT8 or node.attrs.get("stack")) and not support.same_quant(graph[name], y):
+                raise GraphError(f"concatenation '{node.name}': '{name}' has another quantization than the result, as only int8 may have")
+        shape = tuple(sum(s[axis] for s in shapes) if i == axis else d for i, d in enumerate(first))
+        return [TensorType(shape, dtype, y.quant)]
 
-    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        return [np.concatenate([np.asarray(v) for v in inputs], axis=node.attrs["axis"])]
+    @staticmethod
+    def _shapes(graph: Graph, node: Node) -> list[Shape]:
+        """Shapes of the operands, with the new axis where they are stacked."""
+        shapes, axis = [graph[t].shape for t in node.inputs], int(node.attrs["axis"])
+        return [(*s[:axis], 1, *s[axis:]) for s in shapes] if node.attrs.get("stack") else shapes
 
-    def quantize(self, graph: Graph, node: Node) -> str:
-        return "same"
+    def compute(self, graph: Graph, node: Node, inputs: list[Array]) -> Array:
+        join = np.stack if node.attrs.get("stack") else np.concatenate
+        return join(inputs, axis=int(node.attrs["axis"]))
 
-    def _table(self, graph: Graph, node: Node, operand: str) -> Array | None:
-        x, y = graph[operand].q, graph[node.outputs[0]].q
-        return None if x.same_as(y) else rescale_table(x, y)
+    def table(self, graph: Graph, node: Node, operand: int) -> Array | None:
+        x, y = graph[node.inputs[operand]], graph[node.outputs[0]]
+        return None if x.dtype is not DType.INT8 or support.same_quant(x, y) else rescale_table(x.q, y.q)
 
-    def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
-        parts = []
-        for name, x in zip(node.inputs, inputs, strict=True):
-            table = self._table(graph, node, name)
-            parts.append(np.asarray(x) if table is None else table[np.asarray(x, np.int64) + 128])
-        return [np.concatenate(parts, axis=node.attrs["axis"])]
-
-    def lower(self, graph: Graph, node: Node) -> list[KernelCall]:
-        y, axis = graph[node.outputs[0]], int(node.attrs["axis"])
-        inner, calls, offset = prod(y.shape[axis + 1 :]), [], 0
-        for name in node.inputs:
-            table, chunk = self._table(graph, node, name), graph[name].shape[axis] * inner
-            sizes = {"outer": prod(y.shape[:axis]), "chunk": chunk, "stride": y.shape[axis] * inner, "offset": offset}
-            operands = {"x": Operand(name), "y": Operand(y.name), "table": None if table is None else Blob(table)}
-            calls.append(KernelCall("concatenation_ref_s8", {**operands, **sizes}))
-            offset += chunk
-        return calls
-
-    def backward(self, builder: GradientBuilder, node: Node) -> None:
-        wanted = [builder.wants(t) for t in node.inputs]
-        if not any(wanted):
-            return
-        gy, axis, start = builder.error_of(node), int(node.attrs["axis"]), 0
-        for name, wants in zip(node.inputs, wanted, strict=True):
-            if wants:
-                gx = support.copied_error(builder, name, gy, node)
-                builder.emit("slice", [gy], [gx], {"axis": axis, "start": start}, node)
-            start += builder.graph[name].shape[axis]
+    def moves(self, graph: Graph, node: Node) -> list[Move]:
+        axis, sy = int(node.attrs["axis"]), strides(graph[node.outputs[0]].shape)
+        moves, start = [], 0
+        for i, shape in enumerate(self._shapes(graph, node)):
+            moves.append(Move(shape, strides(shape), sy, 0, start * sy[axis], i))
+            start += shape[axis]
+        return moves
 
     def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
-        return (first, last) if len(graph[node.outputs[0]].shape) == 4 and node.attrs["axis"] != 1 else None
+        spatial = len(graph[node.outputs[0]].shape) == 4 and node.attrs["axis"] != 1 and not node.attrs.get("stack")
+        return (first, last) if spatial else None

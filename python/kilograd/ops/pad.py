@@ -1,99 +1,89 @@
-"""Padding with a constant: int8, up to four axes.
+"""Padding with a constant or by mirroring.
 
-Operand: x. Attributes: padding, one (before, after) an axis; value, the stored constant (default: the zero point, real 0).
+Operand: x. Attributes: padding, one (before, after) an axis; mode, 'constant' (default), 'reflect' (the border element is not repeated) or
+'symmetric' (it is); value, the stored constant (default: the zero point, real 0), real_value in a float model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import product
 
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, DType, Graph, Node, Shape
-from kilograd.ops import support
-from kilograd.ops.base import FieldValue, KernelCall, Operand, Operator, Reference, RunState, TensorType, register
+from kilograd.ir.graph import Array, DType, Graph, Node
+from kilograd.ops.base import TensorType, register
+from kilograd.ops.strided_copy import Move, MoveOperator, strides
 
-if TYPE_CHECKING:
-    from kilograd.train.autodiff import GradientBuilder
-
-
-def shape_fields(node: Node, inner: Shape, whole: Shape) -> dict[str, FieldValue]:
-    """kg_pad_shape."""
-    where = f"{node.op} '{node.name}'"
-    before = (0,) * (4 - len(inner)) + tuple(int(b) for b, _ in node.attrs["padding"])
-    sizes = {"d": support.rank4(where, inner), "n": support.rank4(where, whole), "b": before}
-    return {f"shape.{n}{i}": v[i] for n, v in sizes.items() for i in range(4)}
+MODES = ("constant", "reflect", "symmetric")
+Part = tuple[int, int, int, int]  # count, first in x, step in x (1 or -1), first in y
 
 
 @register
-class Pad(Operator):
-    """y = x inside, a constant around it."""
+class Pad(MoveOperator):
+    """y = x inside, a constant or mirrored elements around it."""
 
     name = "pad"
-    tflite = ("PAD", "PADV2")
-    kernels = ("pad_ref_s8",)
+    tflite = ("PAD", "PADV2", "MIRROR_PAD")
+    onnx = ("Pad",)
+    whole_input = "mirrored rows come from elsewhere"
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         x, padding = graph[node.inputs[0]], node.attrs["padding"]
-        dtype = support.activation_type(graph, node)
-        support.rank4(f"pad '{node.name}'", x.shape)
+        mode = node.attrs.get("mode", "constant")
         if len(padding) != len(x.shape) or any(b < 0 or a < 0 for b, a in padding):
             raise GraphError(f"pad '{node.name}': padding {padding} does not fit shape {list(x.shape)} (two counts from 0 for each axis)")
-        if dtype is DType.INT8 and not -128 <= self._value(graph, node) <= 127:
-            raise GraphError(f"pad '{node.name}': constant {self._value(graph, node)} is no int8")
-        if not support.same_quant(x, graph[node.outputs[0]]):
-            raise GraphError(f"pad '{node.name}': input and result need the same quantization")
-        return [TensorType(tuple(d + b + a for d, (b, a) in zip(x.shape, padding, strict=True)), dtype, x.quant)]
-
-    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        value = node.attrs.get("real_value", 0.0)
-        return [np.pad(np.asarray(inputs[0]), node.attrs["padding"], constant_values=value)]
-
-    def quantize(self, graph: Graph, node: Node) -> str:
-        return "same"
+        if mode not in MODES:
+            raise GraphError(f"pad '{node.name}': mode '{mode}' is not known; there are {', '.join(MODES)}")
+        less = 1 if mode == "reflect" else 0
+        if mode != "constant" and any(max(p) > d - less for p, d in zip(padding, x.shape, strict=True)):
+            raise GraphError(f"pad '{node.name}': {list(x.shape)} has too few elements to be mirrored by {padding}")
+        if mode == "constant" and x.dtype is not DType.FLOAT32:
+            limits = np.iinfo(x.dtype.numpy)
+            if not limits.min <= self._value(graph, node) <= limits.max:
+                raise GraphError(f"pad '{node.name}': constant {self._value(graph, node)} is no {x.dtype.value}")
+        return self.moved(graph, node, tuple(d + b + a for d, (b, a) in zip(x.shape, padding, strict=True)))
 
     @staticmethod
-    def _value(graph: Graph, node: Node) -> int:
-        value = node.attrs.get("value")
-        return graph[node.inputs[0]].q.z if value is None else int(value)
+    def _value(graph: Graph, node: Node) -> float:
+        x, value = graph[node.inputs[0]], node.attrs.get("value")
+        if x.dtype is DType.FLOAT32:
+            return float(node.attrs.get("real_value", 0.0))
+        return (x.quant.z if x.quant is not None else 0) if value is None else int(value)
 
-    def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
-        return [np.pad(np.asarray(inputs[0]), node.attrs["padding"], constant_values=self._value(graph, node))]
+    def compute(self, graph: Graph, node: Node, inputs: list[Array]) -> Array:
+        mode, padding = node.attrs.get("mode", "constant"), node.attrs["padding"]
+        if mode == "constant":
+            return np.pad(inputs[0], padding, constant_values=self._value(graph, node))
+        return np.pad(inputs[0], padding, mode=mode)
 
-    def lower(self, graph: Graph, node: Node) -> KernelCall:
-        x, y = graph[node.inputs[0]], graph[node.outputs[0]]
-        values: dict[str, FieldValue] = {"x": Operand(x.name), "y": Operand(y.name), **shape_fields(node, x.shape, y.shape)}
-        return KernelCall("pad_ref_s8", {**values, "value": self._value(graph, node)})
+    def background(self, graph: Graph, node: Node) -> Array | None:
+        if node.attrs.get("mode", "constant") != "constant" or not np.any(node.attrs["padding"]):
+            return None
+        return np.array(self._value(graph, node), graph[node.inputs[0]].dtype.numpy)
 
-    def backward(self, builder: GradientBuilder, node: Node) -> None:
-        if builder.wants(node.inputs[0]):
-            gy = builder.error_of(node)
-            gx = support.copied_error(builder, node.inputs[0], gy, node)
-            builder.emit("pad_grad", [gy], [gx], {"padding": node.attrs["padding"]}, node)
+    def moves(self, graph: Graph, node: Node) -> list[Move]:
+        x, mode = graph[node.inputs[0]].shape, node.attrs.get("mode", "constant")
+        per_axis: list[list[Part]] = []
+        for d, (before, after) in zip(x, node.attrs["padding"], strict=True):
+            parts = [(d, 0, 1, before)]
+            if mode != "constant":
+                skip = 1 if mode == "reflect" else 0
+                parts += [(before, before - 1 + skip, -1, 0)] if before else []
+                parts += [(after, d - 1 - skip, -1, before + d)] if after else []
+            per_axis.append(parts)
+        sx, sy = strides(x), strides(graph[node.outputs[0]].shape)
+        return [self._move(parts, sx, sy) for parts in product(*per_axis)]
+
+    @staticmethod
+    def _move(parts: tuple[Part, ...], sx: tuple[int, ...], sy: tuple[int, ...]) -> Move:
+        steps = tuple(p[2] * s for p, s in zip(parts, sx, strict=True))
+        offsets = (sum(p[k] * s for p, s in zip(parts, ss, strict=True)) for k, ss in ((1, sx), (3, sy)))
+        return Move(tuple(p[0] for p in parts), steps, sy, *offsets)
 
     def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
         x = graph[node.inputs[0]]
-        if len(x.shape) != 4:
+        if len(x.shape) != 4 or node.attrs.get("mode", "constant") != "constant":
             return None
         top = node.attrs["padding"][1][0]
         return max(0, first - top), min(x.shape[1] - 1, last - top)
-
-
-@register
-class PadGrad(support.GradientOperator):
-    """Error of the input: operand gy, gx = its inner part (same exponent). Attribute: padding."""
-
-    name = "pad_grad"
-    kernels = ("pad_grad_ref_s8",)
-
-    def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
-        shape = graph[node.outputs[0]].shape
-        inner = tuple(slice(b, b + d) for (b, _), d in zip(node.attrs["padding"], shape, strict=True))
-        return [np.ascontiguousarray(np.asarray(inputs[0])[inner])]
-
-    def lower(self, graph: Graph, node: Node) -> KernelCall:
-        gy, gx = graph[node.inputs[0]], graph[node.outputs[0]]
-        values: dict[str, FieldValue] = {"gy": Operand(gy.name), "gx": Operand(gx.name), **shape_fields(node, gx.shape, gy.shape)}
-        return KernelCall("pad_grad_ref_s8", values)

@@ -23,7 +23,10 @@ class Reshape(Operator):
     """y = x under another shape."""
 
     name = "reshape"
-    tflite = ("RESHAPE",)
+    tflite = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+    onnx = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+    types = ("int8", "int16", "int32", "int64")
+    float_kernel = True  # nothing is computed
     whole_input = "rows of the result need not be rows of the input"
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:

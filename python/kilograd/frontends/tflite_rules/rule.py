@@ -29,7 +29,8 @@ class Converted:
     mutates: tuple[str, ...] = ()  # state that the node changes
 
 
-Handler = Callable[["Importer", RawOperator], Converted | None]  # None: it becomes no node
+#: None: it becomes no node; a list: a node for each result
+Handler = Callable[["Importer", RawOperator], Converted | list[Converted] | None]
 
 
 @dataclass(frozen=True)
