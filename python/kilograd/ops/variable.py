@@ -17,15 +17,15 @@ import numpy as np
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Array, Graph, Kind, Node
 from kilograd.ops import support
-from kilograd.ops.base import FieldValue, KernelCall, Operand, Operator, Reference, RunState, TensorType, operator, register
+from kilograd.ops.base import KernelCall, Operand, Operator, Reference, RunState, TensorType, operator, register
+from kilograd.ops.strided_copy import Move, copy_call
 
 TYPES = ("int8", "int16", "int32", "int64")
 
 
-def copy_call(x: str, y: str, nbytes: int) -> KernelCall:
+def copied(node: Node, x: str, y: str, nbytes: int) -> KernelCall:
     """The kernel call that copies the bytes of a tensor to a tensor of the same size."""
-    sizes: dict[str, FieldValue] = {"outer": 1, "chunk": nbytes, "stride": nbytes, "offset": 0}
-    return KernelCall("slice_ref_s8", {"x": Operand(x), "y": Operand(y), **sizes})
+    return copy_call(node, Move((nbytes,), (1,), (1,)), Operand(x), y, 1)
 
 
 @register
@@ -36,7 +36,7 @@ class ReadVariable(Operator):
     tflite = ("READ_VARIABLE", "VAR_HANDLE")
     types = TYPES
     float_kernel = True  # it moves bytes
-    kernels = ("slice_ref_s8",)
+    kernels = ("strided_copy_ref_any",)
     no_gradient = "the gradient stops at a read, whose content earlier calls have left"
     stops_gradient = True
     whole_input = "a variable is there as a whole"
@@ -74,7 +74,7 @@ class ReadVariable(Operator):
     def lower(self, graph: Graph, node: Node) -> list[KernelCall]:
         if self.view(graph, node):
             return []
-        return [copy_call(node.inputs[0], node.outputs[0], graph[node.outputs[0]].nbytes)]
+        return [copied(node, node.inputs[0], node.outputs[0], graph[node.outputs[0]].nbytes)]
 
 
 @register
@@ -85,7 +85,7 @@ class AssignVariable(Operator):
     tflite = ("ASSIGN_VARIABLE", "CALL_ONCE")
     types = TYPES
     float_kernel = True
-    kernels = ("slice_ref_s8",)
+    kernels = ("strided_copy_ref_any",)
     no_gradient = "it has no result in this call"
     whole_input = "a variable changes as a whole"
 
@@ -106,4 +106,4 @@ class AssignVariable(Operator):
         return []
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
-        return copy_call(node.inputs[0], node.mutates[0], graph[node.inputs[0]].nbytes)
+        return copied(node, node.inputs[0], node.mutates[0], graph[node.inputs[0]].nbytes)
