@@ -50,10 +50,11 @@ fuzz: $(VENV)/dev.stamp
 	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
 	KILOGRAD_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -rs tests/link/test_noise.py -k fuzz
 
-# every store of three saves, on an emulated board; the tests cut those of one save
+# the tests that cut the power, alone and with their counts: every store of three saves; POWER_CUTS=one: of one save on the emulated board
+POWER_CUTS ?= all
 power-cut: $(VENV)/dev.stamp
 	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
-	KILOGRAD_POWER_CUTS=all $(BIN)/python -m pytest -s tests/firmware/test_store_power_cut.py tests/store/test_power_cut.py
+	KILOGRAD_POWER_CUTS=$(POWER_CUTS) $(BIN)/python -m pytest -s tests/firmware/test_store_power_cut.py tests/store/test_power_cut.py
 
 # benchmarks compare with PyTorch
 $(VENV)/bench.stamp: $(VENV)/dev.stamp
