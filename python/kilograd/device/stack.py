@@ -34,8 +34,8 @@ class Pointer:
     outside_bytes: int = 0  # stack of code that is not in the program, such as a boot ROM
 
 
-#: RP2040 boot ROM, flash routines: nobody of this project measured them. Their published source nests at most five calls with small
-#: locals; with all nine registers that can be saved and 12 bytes of locals each, that is 240 bytes.
+#: RP2040 boot ROM, flash routines: an allowance, not a measurement. Five nested calls that each save all nine registers and have 12 bytes
+#: of locals take 240 bytes.
 RP2040_ROM_BYTES = 256
 _ROM = ("lookup", "connect", "exit_xip", "flush", "erase", "program")
 
