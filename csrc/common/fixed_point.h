@@ -47,6 +47,26 @@ static inline int32_t kg_requantize_once(int32_t a, int32_t multiplier, int32_t 
   return kg_sat_s32(((int64_t)a * multiplier + ((int64_t)1 << (total - 1))) >> total);
 }
 
+/* a * multiplier * 2^(shift-31) for 64-bit sums: the multiplier keeps 15 bits, rounded once, half up (TensorFlow Lite's form for int16
+ * activations, which takes |a| < 2^47; what lies beyond is saturated to that). shift in -31..7; the result wraps. */
+static inline int32_t kg_requantize_wide(int64_t a, int32_t multiplier, int32_t shift) {
+  const int64_t limit = (int64_t)1 << 47;
+  const int32_t reduced = multiplier < 0x7FFF0000 ? (multiplier + (1 << 15)) >> 16 : 0x7FFF;
+  const int32_t total = 15 - shift;
+  const int64_t v = a >= limit ? limit - 1 : a < -limit ? -limit : a;
+  return (int32_t)(uint32_t)((v * reduced + ((int64_t)1 << (total - 1))) >> total);
+}
+
+/* a * multiplier * 2^(shift-31) for 64-bit sums with all 31 bits of the multiplier, rounded once, half up. |a| < 2^47, what lies beyond is
+ * saturated to that; shift in -31..7; the result saturates. The product is taken in two parts, because it has up to 78 bits. */
+static inline int32_t kg_requantize_wide_once(int64_t a, int32_t multiplier, int32_t shift) {
+  const int64_t limit = (int64_t)1 << 47;
+  const int32_t total = 31 - shift;
+  const int64_t v = a >= limit ? limit - 1 : a < -limit ? -limit : a;
+  const int64_t low = (v & 0xFFFF) * multiplier + ((int64_t)1 << (total - 1));
+  return kg_sat_s32(((v >> 16) * multiplier + (low >> 16)) >> (total - 16));
+}
+
 /* v * 2^-shift rounded half up, shift in 0..62; more shifts everything out. */
 static inline int64_t kg_round_shr_s64(int64_t v, int32_t shift) {
   if (shift <= 0) return v;

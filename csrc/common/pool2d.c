@@ -19,3 +19,15 @@ void kg_pool2d_check_shape(kg_check *c, const kg_pool2d_shape *s) {
 int64_t kg_pool2d_inputs(kg_check *c, const kg_pool2d_shape *s) { return kg_check_mul3(c, s->in_h, s->in_w, s->channels); }
 
 int64_t kg_pool2d_outputs(kg_check *c, const kg_pool2d_shape *s) { return kg_check_mul3(c, s->out_h, s->out_w, s->channels); }
+
+int32_t kg_pool2d_s16_check(kg_check *c, const kg_pool2d_shape *s, kg_ref x, kg_ref y, kg_ref mask, int32_t y_min,
+                            int32_t y_max) {
+  kg_pool2d_check_shape(c, s);
+  if (!c->ok) return 0;
+  kg_check_range(c, mask, KG_REF_NONE, KG_REF_NONE);
+  kg_check_range(c, y_min, INT16_MIN, y_max);
+  kg_check_range(c, y_max, y_min, INT16_MAX);
+  kg_check_read(c, x, kg_check_mul(c, 2, kg_pool2d_inputs(c, s)), 2);
+  kg_check_write(c, y, kg_check_mul(c, 2, kg_pool2d_outputs(c, s)), 2, KG_REF_NONE);
+  return kg_check_end(c);
+}

@@ -37,5 +37,7 @@ void kg_pool2d_check_shape(kg_check *c, const kg_pool2d_shape *s);
 /* Elements of the input and of the output. */
 int64_t kg_pool2d_inputs(kg_check *c, const kg_pool2d_shape *s);
 int64_t kg_pool2d_outputs(kg_check *c, const kg_pool2d_shape *s);
+/* A pool of int16 x into y, clamped to y_min..y_max, without a mask: everything but its own limits. Gives the verdict, 1 or 0. */
+int32_t kg_pool2d_s16_check(kg_check *c, const kg_pool2d_shape *s, kg_ref x, kg_ref y, kg_ref mask, int32_t y_min, int32_t y_max);
 
 #endif

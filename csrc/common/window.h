@@ -17,6 +17,12 @@ static inline int32_t kg_window_output(int32_t i, int32_t k, int32_t pad, int32_
   return t < outputs ? t : -1;
 }
 
+/* Input position that output position `o` sees through tap `k`, or -1 when it lies beside the input. */
+static inline int32_t kg_window_input(int32_t o, int32_t k, int32_t pad, int32_t dilation, int32_t stride, int32_t inputs) {
+  const int32_t i = o * stride - pad + k * dilation;
+  return i >= 0 && i < inputs ? i : -1;
+}
+
 /* Sizes along one axis are sane: no position computed from them leaves an int32. Taps may lie beside the input. */
 void kg_check_window(kg_check *c, int32_t in, int32_t out, int32_t k, int32_t stride, int32_t dilation, int32_t pad);
 /* Scales that are folded into errors (kg_conv2d_grad_input_args): a table of `channels`, whose use cannot overflow an int32 in sums of

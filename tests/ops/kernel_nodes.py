@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams
+from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Tensor
 from kilograd.ops import operator
 from tests.ops import cases, runner
 from tests.ops.nodes import Bench, activation_quant
@@ -45,6 +45,23 @@ def weighted(op: str) -> Case:
     inputs = ["x", b.weights("w", frozen, axis, False), b.bias("b", out[-1]), b.weights("live", live, axis, False, kind=Kind.STATE)]
     node = b.node(op, inputs, [b.output("y", out), b.mask("m", out)], {**GEOMETRY, "activation": "relu"})
     return b.graph, node, b.values
+
+
+def wide(op: str) -> Case:
+    """A grouped convolution of int16 activations."""
+    b = Bench(1)
+    x = b.int16("x", X)
+    b.graph.add(Tensor("y", (1, 4, 5, 8), DType.INT16, quant=QuantParams.per_tensor(0.01)))
+    bias = b.tensor("b", b.rng.integers(-(2**40), 2**40, 8), DType.INT64, Kind.CONST)
+    node = b.node("conv2d", [x, b.weights("w", (8, 3, 3, 3), 0, False), bias], ["y"], {**GEOMETRY, "activation": "relu"})
+    return b.graph, node, b.values
+
+
+def wide_pool(op: str) -> Case:
+    """A pool of int16 activations."""
+    quant = QuantParams.per_tensor(0.01)
+    graph, node = cases.forward(op, [cases.activation("x", X, quant, DType.INT16)], {**POOL, "activation": "relu6"}, quant)
+    return graph, node, {"x": np.random.default_rng(1).integers(-(2**15), 2**15, X).astype(np.int16)}
 
 
 def pairwise(op: str) -> Case:
@@ -202,6 +219,9 @@ NODES: dict[str, Callable[[], Case]] = {
     "resize_bilinear_ref_s16": lambda: resize(DType.INT16, half_pixel_centers=True),
     "resize_bilinear_ref_u8": lambda: resize(DType.INT8, unsigned=True, align_corners=True),
     "resize_bilinear_grad_ref_s8": lambda: gradient("resize_bilinear_grad", {}, (1, 3, 7, 6)),
+    "conv2d_ref_s16": lambda: wide("conv2d"),
+    "average_pool2d_ref_s16": lambda: wide_pool("average_pool2d"),
+    "max_pool2d_ref_s16": lambda: wide_pool("max_pool2d"),
     "train_begin_ref_s32": lambda: train_begin("train_begin"),
     "softmax_cross_entropy_ref_s8": lambda: loss("softmax_cross_entropy"),
     "mean_squared_error_ref_s8": lambda: loss("mean_squared_error"),

@@ -25,6 +25,12 @@ class Bench:
         data = self.rng.choice(np.array([-128, 127], np.int8), shape) if extreme else self.rng.integers(-128, 128, shape).astype(np.int8)
         return self.tensor(name, data, DType.INT8, **fields)
 
+    def int16(self, name: str, shape: Shape, extreme: bool = False, scale: float = 0.001) -> str:
+        """A random int16 activation; `extreme` draws from the ends of the range only."""
+        ends = np.array([-(2**15), 2**15 - 1], np.int16)
+        data = self.rng.choice(ends, shape) if extreme else self.rng.integers(-(2**15), 2**15, shape).astype(np.int16)
+        return self.tensor(name, data, DType.INT16, quant=QuantParams.per_tensor(scale))
+
     def tensor(self, name: str, data: Array, dtype: DType, kind: Kind = Kind.ARENA, quant: QuantParams | None = None) -> str:
         """A tensor with a value."""
         self.graph.add(Tensor(name, data.shape, dtype, kind, quant, None if kind is Kind.ARENA else data))

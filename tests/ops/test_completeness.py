@@ -80,6 +80,8 @@ def test_kernels(name: str, op: Operator) -> None:
     assert set(op.kernels) <= known, f"'{name}' names kernels that csrc/kernels.def lacks: {sorted(set(op.kernels) - known)}"
     if op.kernels:
         assert "_ref" in op.kernels[0], f"the first kernel of '{name}' must be the reference variant"
+    elif op.float_only:
+        assert own(op, "real") and not op.types, f"'{name}' exists in float models only, which it must be able to evaluate"
     else:
         assert own(op, "view"), f"'{name}' has no kernel and is no view"
 

@@ -297,7 +297,7 @@ def test_bad_configurations(config: TrainConfig, message: str) -> None:
 def test_shared_weights_and_taken_names_are_refused() -> None:
     graph = small_net()
     layers(graph)[3].inputs[2] = "stem.b"
-    with pytest.raises(GraphError, match="'stem.b' of layer 'stem' cannot learn"):
+    with pytest.raises(SchemeError, match="'stem.b' is shared by layers 'stem', 'narrow' and cannot learn"):
         training_graph(graph, parse_scheme("full"))
     graph = small_net()
     graph.add(Tensor("train", (1,), graph["x"].dtype, quant=graph["x"].quant))

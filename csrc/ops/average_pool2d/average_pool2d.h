@@ -18,6 +18,10 @@ typedef struct kg_average_pool2d_args {
 void kg_average_pool2d_ref_s8(const kg_average_pool2d_args *args, const kg_memory *mem);
 int32_t kg_average_pool2d_check(const kg_average_pool2d_args *args, kg_check *c);
 
+/* The same for int16 x and y, halves rounded away from zero; there is no mask, because no gradient passes. */
+void kg_average_pool2d_ref_s16(const kg_average_pool2d_args *args, const kg_memory *mem);
+int32_t kg_average_pool2d_s16_check(const kg_average_pool2d_args *args, kg_check *c);
+
 /* gx = sum over the windows that see a pixel of gy / count. The division is a multiplication by round(2^shift / count). */
 typedef struct kg_average_pool2d_grad_args {
   kg_ref gy;          /* int8 error [out_h][out_w][channels] */

@@ -12,6 +12,12 @@ int32_t kg_average_pool2d_check(const kg_average_pool2d_args *a, kg_check *c) {
   return kg_check_end(c);
 }
 
+int32_t kg_average_pool2d_s16_check(const kg_average_pool2d_args *a, kg_check *c) {
+  kg_check_range(c, (int64_t)a->shape.k_h * a->shape.k_w, 1, 65535); /* |sum| + half <= 65535 * 2^15 + 32767 < 2^31 */
+  kg_check_range(c, a->half_up, 0, 0);
+  return kg_pool2d_s16_check(c, &a->shape, a->x, a->y, a->mask, a->y_min, a->y_max);
+}
+
 int32_t kg_average_pool2d_grad_check(const kg_average_pool2d_grad_args *a, kg_check *c) {
   const kg_pool2d_shape *s = &a->shape;
   kg_pool2d_check_shape(c, s);

@@ -1,12 +1,18 @@
 /* 2-D convolution and the two kernels of its backward pass. Batch 1, NHWC activations, OHWI weights.
  *
- * A weight may come in two parts: `w_live` holds input channels [0, live_c), which learn, `w_frozen` the other in_c - live_c. */
+ * With `groups` > 1, output channels are split into as many runs, each of which sees its own run of input channels; weights then have
+ * in_c / groups input channels. A weight may come in two parts: `w_live` holds its input channels [0, live_c), which learn, `w_frozen` the
+ * others.
+ *
+ * With `transposed`, the layer is a transposed convolution: stride, padding and dilation relate the *output* to the input, so that every
+ * input pixel reaches the outputs that a convolution of the same geometry would have computed it from. */
 #ifndef KG_OPS_CONV2D_H
 #define KG_OPS_CONV2D_H
 
 #include "../../common/check.h"
 #include "../../common/error_tensor.h"
 #include "../../common/update.h"
+#include "../../common/window.h"
 
 /* Geometry shared by forward and backward. Padding below and right follows from the sizes. */
 typedef struct kg_conv2d_shape {
@@ -16,14 +22,38 @@ typedef struct kg_conv2d_shape {
   int32_t stride_h, stride_w;
   int32_t dilation_h, dilation_w;
   int32_t pad_top, pad_left;
-  int32_t live_c; /* input channels in w_live, 0..in_c */
+  int32_t live_c;     /* input channels in w_live, 0..in_c / groups */
+  int32_t groups;     /* divides in_c and out_c */
+  int32_t transposed; /* 0 or 1 */
 } kg_conv2d_shape;
+
+/* Input row (column) that output row (column) `o` sees through tap `k`, -1 for none. */
+static inline int32_t kg_conv2d_input_row(const kg_conv2d_shape *s, int32_t o, int32_t k) {
+  return s->transposed ? kg_window_output(o, k, s->pad_top, s->dilation_h, s->stride_h, s->in_h)
+                       : kg_window_input(o, k, s->pad_top, s->dilation_h, s->stride_h, s->in_h);
+}
+
+static inline int32_t kg_conv2d_input_col(const kg_conv2d_shape *s, int32_t o, int32_t k) {
+  return s->transposed ? kg_window_output(o, k, s->pad_left, s->dilation_w, s->stride_w, s->in_w)
+                       : kg_window_input(o, k, s->pad_left, s->dilation_w, s->stride_w, s->in_w);
+}
+
+/* Output row (column) that input row (column) `i` feeds through tap `k`, -1 for none. */
+static inline int32_t kg_conv2d_output_row(const kg_conv2d_shape *s, int32_t i, int32_t k) {
+  return s->transposed ? kg_window_input(i, k, s->pad_top, s->dilation_h, s->stride_h, s->out_h)
+                       : kg_window_output(i, k, s->pad_top, s->dilation_h, s->stride_h, s->out_h);
+}
+
+static inline int32_t kg_conv2d_output_col(const kg_conv2d_shape *s, int32_t i, int32_t k) {
+  return s->transposed ? kg_window_input(i, k, s->pad_left, s->dilation_w, s->stride_w, s->out_w)
+                       : kg_window_output(i, k, s->pad_left, s->dilation_w, s->stride_w, s->out_w);
+}
 
 /* y = clamp(requantize(sum (x - x_zero) (w - w_zero) + bias) + y_zero), double rounding per channel. */
 typedef struct kg_conv2d_args {
   kg_ref x;          /* int8 [in_h][in_w][in_c] */
   kg_ref y;          /* int8 [out_h][out_w][out_c] */
-  kg_ref w_frozen;   /* int8 [out_c][k_h][k_w][in_c - live_c], none when live_c == in_c */
+  kg_ref w_frozen;   /* int8 [out_c][k_h][k_w][in_c / groups - live_c], none when that is empty */
   kg_ref w_live;     /* int8 [out_c][k_h][k_w][live_c], none when live_c == 0 */
   kg_ref bias;       /* int32 [out_c] or none */
   kg_ref multiplier; /* int32 [out_c], constant */
@@ -59,7 +89,7 @@ int32_t kg_conv2d_grad_input_check(const kg_conv2d_grad_input_args *args, kg_che
 typedef struct kg_conv2d_grad_weights_args {
   kg_ref gy;          /* int8 error [out_h][out_w][out_c] */
   kg_ref gy_exponent; /* kg_exponent */
-  kg_ref x;           /* int8 [in_h][in_w][live_c]: the saved input, live channels only */
+  kg_ref x;           /* int8 [in_h][in_w][live_c * groups]: the saved input, live channels only (all of them with groups) */
   kg_ref w_live;      /* int8 [out_c][k_h][k_w][live_c], updated; none under gradient accumulation */
   kg_ref scratch;     /* int32 [live_c] */
   kg_update update;
@@ -70,5 +100,33 @@ typedef struct kg_conv2d_grad_weights_args {
 
 void kg_conv2d_grad_weights_ref_s8(const kg_conv2d_grad_weights_args *args, const kg_memory *mem);
 int32_t kg_conv2d_grad_weights_check(const kg_conv2d_grad_weights_args *args, kg_check *c);
+
+/* How sums of the int16 kernel become results. The first two have int64 biases and sums, the others int32 ones (sums wrap). */
+enum {
+  KG_CONV2D_WIDE = 0,      /* 15-bit multiplier, rounded once */
+  KG_CONV2D_WIDE_ONCE = 1, /* 31-bit multiplier, rounded once */
+  KG_CONV2D_TWICE = 2,     /* 31-bit multiplier, rounded twice */
+  KG_CONV2D_ONCE = 3       /* 31-bit multiplier, rounded once */
+};
+
+/* y = clamp(requantize(sum x (w - w_zero) + bias)) for int16 activations without zero point and int8 weights. No gradient passes through
+ * int16 layers, so there is no live part and no mask. Depthwise layers are those with one input channel a group and `channels_last`
+ * weights; fully connected layers are 1x1 convolutions over their rows. */
+typedef struct kg_conv2d_s16_args {
+  kg_ref x;          /* int16 [in_h][in_w][in_c] */
+  kg_ref y;          /* int16 [out_h][out_w][out_c] */
+  kg_ref w;          /* int8 [out_c][k_h][k_w][in_c / groups]; channels_last: [k_h][k_w][out_c] */
+  kg_ref bias;       /* [out_c], int64 (4-byte aligned) when wide, int32 otherwise; or none */
+  kg_ref multiplier; /* int32 [out_c], constant */
+  kg_ref shift;      /* int8 [out_c], constant, -31..7 when wide, -31..30 otherwise */
+  kg_conv2d_shape shape;
+  int32_t channels_last; /* 0 or 1 */
+  int32_t requantize;    /* KG_CONV2D_* */
+  int32_t w_zero;        /* int8 */
+  int32_t y_min, y_max;  /* clamp, int16 */
+} kg_conv2d_s16_args;
+
+void kg_conv2d_ref_s16(const kg_conv2d_s16_args *args, const kg_memory *mem);
+int32_t kg_conv2d_s16_check(const kg_conv2d_s16_args *args, kg_check *c);
 
 #endif

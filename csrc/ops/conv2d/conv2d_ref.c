@@ -3,16 +3,17 @@
 #include "../../common/dot.h"
 #include "../../common/output.h"
 
-/* Sum over the window of one output pixel and channel. */
+/* Sum over the window of one output pixel and channel; the part of the weights has `row_c` input channels, the first is `first_c` of x. */
 static int32_t accumulate(const kg_conv2d_args *a, const int8_t *x, const int8_t *w, int32_t row_c, int32_t first_c, int32_t oy,
                           int32_t ox) {
   const kg_conv2d_shape *s = &a->shape;
   const int32_t left = ox * s->stride_w - s->pad_left;
   int32_t acc = 0;
   for (int32_t ky = 0; ky < s->k_h; ++ky) {
-    int32_t iy = oy * s->stride_h - s->pad_top + ky * s->dilation_h;
-    if (iy < 0 || iy >= s->in_h) continue;
-    if (s->dilation_w == 1 && row_c == s->in_c) { /* the taps of a row lie side by side in both: one longer product */
+    int32_t iy = kg_conv2d_input_row(s, oy, ky);
+    if (iy < 0) continue;
+    if (s->dilation_w == 1 && row_c == s->in_c &&
+        !s->transposed) { /* the taps of a row lie side by side in both: one longer product */
       const int32_t first = left < 0 ? -left : 0;
       const int32_t last = left + s->k_w > s->in_w ? s->in_w - left : s->k_w;
       if (first < last)
@@ -21,8 +22,8 @@ static int32_t accumulate(const kg_conv2d_args *a, const int8_t *x, const int8_t
       continue;
     }
     for (int32_t kx = 0; kx < s->k_w; ++kx) {
-      int32_t ix = left + kx * s->dilation_w;
-      if (ix < 0 || ix >= s->in_w) continue;
+      int32_t ix = kg_conv2d_input_col(s, ox, kx);
+      if (ix < 0) continue;
       acc += kg_dot_s8(x + (iy * s->in_w + ix) * s->in_c + first_c, w + (ky * s->k_w + kx) * row_c, row_c, a->x_zero, a->w_zero);
     }
   }
@@ -38,17 +39,21 @@ void kg_conv2d_ref_s8(const kg_conv2d_args *a, const kg_memory *mem) {
   const int32_t *multiplier = (const int32_t *)kg_in(mem, a->multiplier);
   const int8_t *shift = (const int8_t *)kg_in(mem, a->shift);
   kg_output out = kg_output_begin(mem, a->y, a->mask, a->y_zero, a->y_min, a->y_max);
+  const int32_t group_c = s->in_c / s->groups, group_out = s->out_c / s->groups;
   const int32_t live_c = s->live_c;
-  const int32_t frozen_c = s->in_c - live_c;
+  const int32_t frozen_c = group_c - live_c;
   const int32_t taps = s->k_h * s->k_w;
 
   for (int32_t oy = 0; oy < s->out_h; ++oy) {
     for (int32_t ox = 0; ox < s->out_w; ++ox) {
-      for (int32_t oc = 0; oc < s->out_c; ++oc) {
-        int32_t acc = bias ? bias[oc] : 0;
-        if (live_c > 0) acc = kg_add_wrap(acc, accumulate(a, x, w_live + oc * taps * live_c, live_c, 0, oy, ox));
-        if (frozen_c > 0) acc = kg_add_wrap(acc, accumulate(a, x, w_frozen + oc * taps * frozen_c, frozen_c, live_c, oy, ox));
-        kg_output_put(&out, kg_requantize(acc, multiplier[oc], shift[oc]));
+      for (int32_t oc = 0, first_c = 0, end = group_out; oc < s->out_c; first_c += group_c, end += group_out) {
+        for (; oc < end; ++oc) {
+          int32_t acc = bias ? bias[oc] : 0;
+          if (live_c > 0) acc = kg_add_wrap(acc, accumulate(a, x, w_live + oc * taps * live_c, live_c, first_c, oy, ox));
+          if (frozen_c > 0)
+            acc = kg_add_wrap(acc, accumulate(a, x, w_frozen + oc * taps * frozen_c, frozen_c, first_c + live_c, oy, ox));
+          kg_output_put(&out, kg_requantize(acc, multiplier[oc], shift[oc]));
+        }
       }
     }
   }

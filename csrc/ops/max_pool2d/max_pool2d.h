@@ -18,6 +18,10 @@ typedef struct kg_max_pool2d_args {
 void kg_max_pool2d_ref_s8(const kg_max_pool2d_args *args, const kg_memory *mem);
 int32_t kg_max_pool2d_check(const kg_max_pool2d_args *args, kg_check *c);
 
+/* The same for int16 x and y; there is neither mask nor winner, because no gradient passes. */
+void kg_max_pool2d_ref_s16(const kg_max_pool2d_args *args, const kg_memory *mem);
+int32_t kg_max_pool2d_s16_check(const kg_max_pool2d_args *args, kg_check *c);
+
 /* gx = sum of gy over the windows whose winner is this pixel. */
 typedef struct kg_max_pool2d_grad_args {
   kg_ref gy;          /* int8 error [out_h][out_w][channels] */

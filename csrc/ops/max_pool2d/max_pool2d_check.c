@@ -13,6 +13,11 @@ int32_t kg_max_pool2d_check(const kg_max_pool2d_args *a, kg_check *c) {
   return kg_check_end(c);
 }
 
+int32_t kg_max_pool2d_s16_check(const kg_max_pool2d_args *a, kg_check *c) {
+  kg_check_range(c, a->winner, KG_REF_NONE, KG_REF_NONE);
+  return kg_pool2d_s16_check(c, &a->shape, a->x, a->y, a->mask, a->y_min, a->y_max);
+}
+
 int32_t kg_max_pool2d_grad_check(const kg_max_pool2d_grad_args *a, kg_check *c) {
   kg_pool2d_check_shape(c, &a->shape);
   if (!c->ok) return 0;

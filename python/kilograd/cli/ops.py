@@ -29,6 +29,7 @@ def describe(operator: Operator) -> dict[str, Any]:
         "internal": operator.internal,
         "why": "" if backward else operator.no_gradient,
         "kernels": list(operator.kernels),
+        "float_only": operator.float_only,
         "summary": (type(operator).__doc__ or "").split("\n")[0].split(". ")[0].rstrip(".") + ".",
     }
 
@@ -46,7 +47,7 @@ def forward_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         if row["forward"]:
             backward = "yes" if row["backward"] else "no"
-            found.add_row(row["operator"], "\n".join(row["import"]), "yes", backward, "\n".join(row["kernels"]) or "none: a view")
+            found.add_row(row["operator"], "\n".join(row["import"]), "yes", backward, "\n".join(row["kernels"]) or _no_kernel(row))
     return found
 
 
@@ -65,13 +66,17 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         if not row["internal"]:
             backward = "yes" if row["backward"] else f"no: {row['why']}"
-            names = f"{row['operator']} | {', '.join(row['import'])} | {backward} | {_code(row['kernels']) or 'none: a view'}"
+            names = f"{row['operator']} | {', '.join(row['import'])} | {backward} | {_code(row['kernels']) or _no_kernel(row)}"
             text += f"| {names} | {_cell(row)} |\n"
     text += "\nNodes that only training creates:\n\n| node | kernels | computes |\n|---|---|---|\n"
     for row in rows:
         if row["internal"]:
             text += f"| {row['operator']} | {_code(row['kernels'])} | {_cell(row)} |\n"
     return text
+
+
+def _no_kernel(row: dict[str, Any]) -> str:
+    return f"none: {row['float_only'] or 'a view'}"
 
 
 def _code(names: list[str]) -> str:

@@ -30,6 +30,7 @@ RANGES = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (0, 0), "INT32": (0, 
 ACTIVATIONS = ("INT8", "UINT8", "INT16", "INT32", "FLOAT32")  # element types that an input of a model may have
 SCALE_MIN, SCALE_MAX = 1e-30, 1e30
 MAX_BYTES = 1 << 30  # of one tensor: offsets in a plan have 30 bits
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 RESERVED = ("train", "label", "target")  # names that training gives to tensors of its own
 
 
@@ -57,6 +58,7 @@ class Importer:
         self.wide: dict[int, Array] = {}
         self.handles: dict[int, tuple[bytes, bytes]] = {}  # tensors that stand for variables
         self.variables: dict[tuple[bytes, bytes], str] = {}  # state tensors by container and name
+        self.ignored: set[int] = set()  # read by operators only for a shape that is static anyway
 
     # Operands, asked for by the handlers
 
@@ -116,6 +118,19 @@ class Importer:
         if t.data is None or not 0 <= size <= most or t.data.size != size * width:
             raise ModelError(f"{op.where}: operand {t.where} should hold at most {most} integers; the file is damaged. Export it again.")
         return [int(v) for v in t.data.view(f"<i{width}")]
+
+    def pinned(self, op: RawOperator, i: int) -> list[int] | None:
+        """Content of an operand that only repeats what static shapes say: the integers of a constant, None for one that is computed.
+
+        It is not among the operands of the node. An input of the model that nothing but such operands reads is dropped from the graph.
+        """
+        t = self._operand(op, i)
+        if t.data is not None:
+            return self.integers(op, i)
+        if t.type not in ("INT32", "INT64"):
+            raise self._type_error(op, t, "int32")
+        self.ignored.add(t.index)
+        return None
 
     def axis(self, op: RawOperator, axis: int, rank: int) -> int:
         """An axis counted from the front."""
@@ -186,7 +201,11 @@ class Importer:
         for i in self.raw.outputs:
             if i not in self.ready:
                 raise ModelError(f"output {self.raw.tensors[i].where} is written by no operator. The file is damaged: export it again.")
-        self.graph.inputs = [self.names[i] for i in self.raw.inputs]
+        read = {t for node in self.graph.nodes for t in node.reads()}
+        kept = [i for i in self.raw.inputs if i not in self.ignored or self.names[i] in read or i in self.raw.outputs]
+        for i in set(self.raw.inputs) - set(kept):
+            del self.graph.tensors[self.names[i]]
+        self.graph.inputs = [self.names[i] for i in kept]
         self.graph.outputs = [self.names[i] for i in self.raw.outputs]
         self.graph.meta["source"] = "tflite"
         used = [t for t in self.raw.tensors if self.names[t.index] in self.graph.tensors]
@@ -246,7 +265,10 @@ class Importer:
 
     def _need_constant(self, op: RawOperator, t: RawTensor, what: str) -> None:
         if t.data is None:
-            raise UnsupportedOperator(f"{op.where}: {what} {t.where} are computed by the model; kilograd needs constants here.")
+            raise UnsupportedOperator(
+                f"{op.where}: {what} {t.where} are computed by the model; kilograd needs constants here. Freeze them before export, or "
+                "multiply two computed tensors by BATCH_MATMUL."
+            )
 
     def _declare(self, t: RawTensor, axis: int | None, where: str) -> str:
         """Add the tensor to the graph once; `axis` is the axis along which it may have several scales."""
@@ -420,12 +442,15 @@ def _parameters(t: RawTensor) -> int:
 
 
 def _macs(raw: RawModel, op: RawOperator) -> int:
-    if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or len(op.inputs) < 2 or not op.outputs or op.inputs[1] < 0:
+    if op.name not in WEIGHTED or len(op.inputs) < 2 or not op.outputs or op.inputs[1] < 0:
         return 0
     w, y = raw.tensors[op.inputs[1]].shape, raw.tensors[op.outputs[0]].shape
     if not w or not y or min(w) <= 0:
         return 0
     each = math.prod(w[1:]) if op.name != "DEPTHWISE_CONV_2D" else math.prod(w[:-1])
+    if op.name == "TRANSPOSE_CONV":  # each input pixel meets the whole weights
+        x = raw.tensors[op.inputs[2]].shape if len(op.inputs) > 2 and op.inputs[2] >= 0 else ()
+        return math.prod(w) * math.prod(max(d, 1) for d in x[:-1])
     return each * math.prod(max(d, 1) for d in y)
 
 

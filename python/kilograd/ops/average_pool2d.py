@@ -1,4 +1,4 @@
-"""Average pooling: int8, batch 1, NHWC; padded pixels do not count.
+"""Average pooling: int8 or int16, batch 1, NHWC; padded pixels do not count.
 
 Operand: x. Results: y, clamp mask (optional). Attributes: see pooling.py, and rounding: 'half_away' (halves away from zero, as the
 int8 kernel of TensorFlow Lite) or 'half_up' (as its uint8 kernel, for models that were unsigned).
@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, Graph, Node
+from kilograd.ir.graph import Array, DType, Graph, Node
 from kilograd.ops import fields, pooling, support
-from kilograd.ops.base import ExponentOf, KernelCall, Operand, Operator, Reference, RunState, Scratch, TensorType, register
+from kilograd.ops.base import ExponentOf, KernelCall, Operand, Operator, Reference, RunState, Scratch, TensorType, prod, register
 
 if TYPE_CHECKING:
     from kilograd.train.autodiff import GradientBuilder
 
 ROUNDINGS = ("half_away", "half_up")
+MAX_TAPS_INT16 = 65535  # their sum and half their number fit an int32
 
 
 def reciprocal_shift(overlap: int) -> int:
@@ -36,12 +37,16 @@ class AveragePool2D(Operator):
 
     name = "average_pool2d"
     tflite = ("AVERAGE_POOL_2D",)
-    kernels = ("average_pool2d_ref_s8",)
+    onnx = ("AveragePool", "GlobalAveragePool")
+    types = ("int8", "int16")
+    kernels = ("average_pool2d_ref_s8", "average_pool2d_ref_s16")
     clamps = True
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         if node.attrs.get("rounding", "half_away") not in ROUNDINGS:
             raise GraphError(f"average_pool2d '{node.name}': rounding '{node.attrs['rounding']}' is none of {', '.join(ROUNDINGS)}")
+        if graph[node.inputs[0]].dtype is DType.INT16 and prod(node.attrs["filter"]) > MAX_TAPS_INT16:
+            raise GraphError(f"average_pool2d '{node.name}': a window of more than {MAX_TAPS_INT16} int16 values; pool in two steps")
         y = TensorType(pooling.infer_shape(graph, node), graph[node.inputs[0]].dtype, graph[node.inputs[0]].quant)
         return support.with_mask(node, y)
 
@@ -68,13 +73,13 @@ class AveragePool2D(Operator):
                 value[0, oy, ox] = (total + count // 2) // count
             else:
                 value[0, oy, ox] = np.sign(total) * ((np.abs(total) + count // 2) // count)
-        return support.clamp_results(node, value, *fields.activation_range(graph, y.name, node.attrs["activation"]))
+        return support.clamp_results(node, value, *fields.activation_range(graph, y.name, node.attrs["activation"]), y.dtype)
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         x, y = graph[node.inputs[0]], graph[node.outputs[0]]
         lo, hi = fields.activation_range(graph, y.name, node.attrs["activation"])
         return KernelCall(
-            "average_pool2d_ref_s8",
+            pooling.kernel(graph, node),
             {
                 "x": Operand(x.name),
                 "y": Operand(y.name),
@@ -88,6 +93,7 @@ class AveragePool2D(Operator):
 
     def backward(self, builder: GradientBuilder, node: Node) -> None:
         if builder.wants(node.inputs[0]):
+            support.need_int8_gradient(builder.graph, node)
             gy = builder.error_of(node)
             gx = builder.new_error(node.inputs[0], node)
             builder.emit("average_pool2d_grad", [gy], [gx], pooling.geometry(node), node)

@@ -106,6 +106,8 @@ class Operator(ABC):
     fixed_result: ClassVar[tuple[float, int] | None] = None
     #: its result is a constant of this call as far as gradients go; they end there without error
     stops_gradient: ClassVar[bool] = False
+    #: why it exists in float models only, where it does: quantization removes it, so that it needs neither kernel nor integer reference
+    float_only: ClassVar[str] = ""
     #: why there is no backward rule, where there is none
     no_gradient: ClassVar[str] = ""
     #: kernels of this operator, reference variant first

@@ -1,24 +1,31 @@
-"""2-D convolution: int8, batch 1, NHWC activations and OHWI weights, per-channel or per-tensor scales.
+"""2-D convolution: int8 or int16, batch 1, NHWC activations and int8 OHWI weights, per-channel or per-tensor scales.
 
 Operands: x, weights, bias ('' for none), live weights ('' for none). When live weights are present they hold input channels [0, k), which
 learn, and `weights` holds the other in_c - k (see linear.py). Results: y, clamp mask ('' when no backward pass needs it).
 Attributes: stride, dilation (h, w); padding (top, bottom, left, right) in pixels of the input's zero point; activation.
 
-Both gradients also serve fully_connected, which is a 1x1 convolution over its rows.
+Weights with fewer input channels than x make a grouped convolution: groups = channels of x / channels of the weights, and group g of the
+output channels sees group g of the input channels.
+
+Both gradients also serve fully_connected, which is a 1x1 convolution over its rows, and transpose_conv (attribute transposed).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, Graph, Node, Shape
+from kilograd.errors import GraphError, SchemeError
+from kilograd.ir.graph import Array, DType, Graph, Node, Shape
 from kilograd.ops import fields, support
-from kilograd.ops.base import FieldValue, KernelCall, Reference, RunState, TensorType, prod, register
+from kilograd.ops.base import KernelCall, Reference, RunState, TensorType, prod, register
 from kilograd.ops.linear import GradInput, GradWeights, Linear, layer_parts, parts, weight_zero, whole_real
-from kilograd.ops.windows import WindowRows, output_hw, scatter, shape_fields, windows
+from kilograd.ops.windows import WindowRows, conv_fields, convolve, convolve_back, convolve_weights, output_hw
+
+if TYPE_CHECKING:
+    from kilograd.train.autodiff import GradientBuilder
 
 
 def as_ohwi(shape: Shape) -> Shape:
@@ -31,48 +38,61 @@ def as_nhwc(shape: Shape, channels: int, weights: Shape) -> Shape:
     return (1, prod(shape) // channels, 1, channels) if len(weights) == 2 else shape
 
 
-def gradient_fields(node: Node, in_shape: Shape, out_shape: Shape, weights: Shape, live: int) -> dict[str, FieldValue]:
-    """kg_conv2d_shape of a gradient node."""
-    return shape_fields(in_shape, out_shape[1:3], {"out_c": out_shape[3]}, weights[1:3], node.attrs, live)
-
-
 @register
 class Conv2D(WindowRows, Linear):
     """y = clamp(requantize(sum (x - zx)(w - zw) + bias) + zy), rounded twice as LiteRT's reference kernel does."""
 
     name = "conv2d"
     tflite = ("CONV_2D",)
-    kernels = ("conv2d_ref_s8",)
+    onnx: ClassVar[tuple[str, ...]] = ("Conv", "QLinearConv", "ConvInteger")
+    kernels = ("conv2d_ref_s8", "conv2d_ref_s16")
     gradient = "conv2d"
 
+    def weight_shape(self, graph: Graph, node: Node) -> Shape:
+        """Shape of the whole weights, [out, k_h, k_w, in / groups], after a check against x."""
+        x, w, live = graph[node.inputs[0]], graph[node.inputs[1]], fields.optional(node, 3)
+        in_c = w.shape[-1] + (graph[live].shape[-1] if live else 0) if w.shape else 0
+        if len(x.shape) != 4 or len(w.shape) != 4 or x.shape[0] != 1 or x.shape[3] % in_c or w.shape[0] % (x.shape[3] // in_c):
+            raise GraphError(f"{node.op} '{node.name}': input {x.shape} and weights {w.shape} do not fit (batch 1)")
+        return (*w.shape[:3], in_c)
+
+    def output_hw(self, graph: Graph, node: Node) -> tuple[int, int]:
+        """Height and width of the result."""
+        return output_hw(graph[node.inputs[0]].shape[1:3], graph[node.inputs[1]].shape[1:3], node.attrs)
+
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
-        x, w = graph[node.inputs[0]], graph[node.inputs[1]]
-        live = fields.optional(node, 3)
-        in_c = w.shape[-1] + (graph[live].shape[-1] if live else 0)
-        if len(x.shape) != 4 or len(w.shape) != 4 or x.shape[0] != 1 or x.shape[3] != in_c:
-            raise GraphError(f"conv2d '{node.name}': input {x.shape} and weights {w.shape} do not fit (batch 1, groups 1)")
-        shape = (1, *output_hw(x.shape[1:3], w.shape[1:3], node.attrs), w.shape[0])
-        return support.with_mask(node, TensorType(shape, support.activation_type(graph, node), graph[node.outputs[0]].quant))
+        w = self.weight_shape(graph, node)
+        return self.result_type(graph, node, (1, *self.output_hw(graph, node), w[0]))
+
+    def saved(self, builder: GradientBuilder, node: Node, live: int) -> str:
+        x, w = builder.graph[node.inputs[0]], self.weight_shape(builder.graph, node)
+        if x.shape[3] == w[3]:
+            return builder.saved(x.name, node, live)
+        if live < w[3]:
+            raise SchemeError(
+                f"{node.op} '{node.name}' has {x.shape[3] // w[3]} groups; a part of its input channels cannot learn. Let the whole weight "
+                "learn, or none of it."
+            )
+        return builder.saved(x.name, node)
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         x, w = self.operands(graph, node, inputs)
-        seen = windows(x[0], w.shape[1:3], graph[node.outputs[0]].shape[1:3], node.attrs)
-        return self.results(graph, node, np.tensordot(seen, w, axes=([2, 3, 4], [1, 2, 3])), inputs[2])
+        return self.results(graph, node, convolve(x[0], w, graph[node.outputs[0]].shape[1:3], node.attrs), inputs[2])
 
     def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        x, w = np.asarray(inputs[0]), whole_real(inputs)
-        seen = windows(x[0], w.shape[1:3], graph[node.outputs[0]].shape[1:3], node.attrs)
-        y = np.tensordot(seen, w, axes=([2, 3, 4], [1, 2, 3]))
-        return [support.apply_activation(node, y.reshape(graph[node.outputs[0]].shape) + (0 if inputs[2] is None else inputs[2]))]
+        x, y = np.asarray(inputs[0]), graph[node.outputs[0]].shape
+        found = convolve(x[0], whole_real(inputs), y[1:3], node.attrs).reshape(y)
+        return [support.apply_activation(node, found if inputs[2] is None else found + inputs[2])]
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
-        x, w, y = (graph[t].shape for t in (*node.inputs[:2], node.outputs[0]))
+        x, y, w = graph[node.inputs[0]], graph[node.outputs[0]].shape, self.weight_shape(graph, node)
         live = layer_parts(graph, node).live_count(graph)
-        return self.call(graph, node, shape_fields(x, y[1:3], {"out_c": y[3]}, w[1:3], node.attrs, live))
+        if x.dtype is DType.INT16:
+            return self.wide_call(graph, node, conv_fields(x.shape, y, w, node.attrs))
+        return self.call(graph, node, conv_fields(x.shape, y, w, node.attrs, live))
 
     def macs(self, graph: Graph, node: Node) -> int:
-        x, w, y = (graph[t].shape for t in (*node.inputs[:2], node.outputs[0]))
-        return prod(y) * w[1] * w[2] * x[3]
+        return prod(graph[node.outputs[0]].shape) * prod(self.weight_shape(graph, node)[1:])
 
 
 @register
@@ -90,26 +110,26 @@ class Conv2DGradInput(GradInput):
         return as_nhwc(gx, in_c, w), as_nhwc(gy, w[0], w), (*as_ohwi(w)[:3], in_c)
 
     def fold(self, graph: Graph, node: Node) -> tuple[Array, int, int]:
-        w = graph[node.inputs[1]]
+        w, (gx, _, shape) = graph[node.inputs[1]], self._shapes(graph, node)
         scales = np.broadcast_to(w.q.scale, (w.shape[0],))
-        return fields.fold_scales(scales, prod(as_ohwi(w.shape)[:3]), 255 if weight_zero(graph, w.name) else 128)
+        return fields.fold_scales(scales, prod(shape[:3]) * shape[3] // gx[3], 255 if weight_zero(graph, w.name) else 128)
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         in_shape, out_shape, w_shape = self._shapes(graph, node)
         w = self.weights(graph, node, inputs).reshape(w_shape)
         errors = self.folded(graph, node, np.reshape(np.asarray(inputs[0]), out_shape[1:]))
-        acc = scatter(lambda ky, kx: np.tensordot(errors, w[:, ky, kx], axes=([2], [0])), w_shape[1:3], in_shape[1:], node.attrs)
-        return self.result(graph, node, state, acc)
+        return self.result(graph, node, state, convolve_back(errors, w, in_shape[1:], node.attrs))
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         live = parts(graph, node.inputs[1], node.inputs[2]).live_count(graph)
-        return self.call(graph, node, gradient_fields(node, *self._shapes(graph, node), live))
+        return self.call(graph, node, conv_fields(*self._shapes(graph, node), node.attrs, live))
 
     def scratch_bytes(self, graph: Graph, node: Node) -> int:
-        return 4 * self._shapes(graph, node)[2][3]  # the sums of one pixel
+        return 4 * self._shapes(graph, node)[0][3]  # the sums of one pixel
 
     def macs(self, graph: Graph, node: Node) -> int:
-        return prod(graph[node.inputs[0]].shape) * prod(self._shapes(graph, node)[2][1:])
+        gx, gy, w = self._shapes(graph, node)
+        return prod(gx) * prod(w[:3]) * w[3] // gx[3] if node.attrs.get("transposed", False) else prod(gy) * prod(w[1:])
 
 
 @register
@@ -135,16 +155,16 @@ class Conv2DGradWeights(GradWeights):
 
     def gradient(self, graph: Graph, node: Node, gy: Array, x: Array) -> Array:
         in_shape, out_shape, w_shape = self._shapes(graph, node)
-        image = x.reshape(*in_shape[1:3], -1)[:, :, : w_shape[3]]
-        seen = windows(image, w_shape[1:3], out_shape[1:3], node.attrs)
-        return np.tensordot(gy.reshape(out_shape[1:]), seen, axes=([0, 1], [0, 1]))
+        image = x.reshape(*in_shape[1:3], -1)[:, :, : in_shape[3]]
+        return convolve_weights(gy.reshape(out_shape[1:]), image, np.empty(w_shape, np.int8), node.attrs)
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         in_shape, out_shape, w_shape = self._shapes(graph, node)
-        return self.call(graph, node, gradient_fields(node, in_shape, out_shape, w_shape, w_shape[3]))
+        return self.call(graph, node, conv_fields(in_shape, out_shape, w_shape, node.attrs, w_shape[3]))
 
     def scratch_bytes(self, graph: Graph, node: Node) -> int:
         return 4 * graph[node.inputs[2]].shape[-1]  # the gradient of one output channel at one tap
 
     def macs(self, graph: Graph, node: Node) -> int:
-        return prod(graph[node.inputs[0]].shape) * prod(graph[node.inputs[2]].shape[1:])
+        pixels, w = graph[node.inputs[1 if node.attrs.get("transposed", False) else 0]].shape[:-1], graph[node.inputs[2]].shape
+        return prod(pixels) * prod(w)

@@ -1,4 +1,4 @@
-"""Depthwise 2-D convolution: int8, batch 1, NHWC activations, weights [1, k_h, k_w, in_c * multiplier], per-channel or per-tensor scales.
+"""Depthwise 2-D convolution: int8 or int16, batch 1, NHWC activations, int8 weights [1, k_h, k_w, in_c * multiplier].
 
 Output channel c sees input channel c // multiplier. Operands: x, weights, bias ('' for none), live weights ('' for none). When live weights
 are present they hold output channels [0, k), which learn, k a multiple of the multiplier, and `weights` holds the other channels; scales
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.errors import GraphError, SchemeError
-from kilograd.ir.graph import Array, Graph, Node
+from kilograd.ir.graph import Array, DType, Graph, Node
 from kilograd.ops import fields, support
 from kilograd.ops.base import KernelCall, Reference, RunState, TensorType, prod, register
 from kilograd.ops.linear import GradInput, GradWeights, Linear, Reals, layer_parts, parts, weight_zero, whole_real
-from kilograd.ops.windows import WindowRows, output_hw, scatter, shape_fields, windows
+from kilograd.ops.windows import WindowRows, conv_fields, output_hw, scatter, shape_fields, windows
 
 if TYPE_CHECKING:
     from kilograd.train.autodiff import GradientBuilder
@@ -39,7 +39,8 @@ class DepthwiseConv2D(WindowRows, Linear):
 
     name = "depthwise_conv2d"
     tflite = ("DEPTHWISE_CONV_2D",)
-    kernels = ("depthwise_conv2d_ref_s8",)
+    onnx = ("Conv", "QLinearConv")
+    kernels = ("depthwise_conv2d_ref_s8", "conv2d_ref_s16")
     gradient = "depthwise_conv2d"
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
@@ -52,7 +53,10 @@ class DepthwiseConv2D(WindowRows, Linear):
         if live_c % (out_c // x.shape[3]):
             raise GraphError(f"depthwise_conv2d '{node.name}': {live_c} live channels are no multiple of {out_c // x.shape[3]} a channel")
         shape = (1, *output_hw(x.shape[1:3], w.shape[1:3], node.attrs), out_c)
-        return support.with_mask(node, TensorType(shape, support.activation_type(graph, node), graph[node.outputs[0]].quant))
+        return self.result_type(graph, node, shape)
+
+    def bias_types(self, dtype: DType) -> tuple[DType, ...]:
+        return (DType.INT64,) if dtype is DType.INT16 else super().bias_types(dtype)
 
     @staticmethod
     def _multiplier(graph: Graph, node: Node) -> int:
@@ -89,6 +93,8 @@ class DepthwiseConv2D(WindowRows, Linear):
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         x, w, y = (graph[t].shape for t in (*node.inputs[:2], node.outputs[0]))
+        if graph[node.inputs[0]].dtype is DType.INT16:
+            return self.wide_call(graph, node, conv_fields(x, y, (y[3], *w[1:3], 1), node.attrs), channels_last=True)
         channels, live = {"multiplier": self._multiplier(graph, node)}, layer_parts(graph, node).live_count(graph)
         return self.call(graph, node, shape_fields(x, y[1:3], channels, w[1:3], node.attrs, live))
 
@@ -116,7 +122,7 @@ class DepthwiseConv2DGradInput(GradInput):
         _, in_h, in_w, in_c = graph[node.outputs[0]].shape
         w = self.weights(graph, node, inputs)[0]
         errors = self.folded(graph, node, inputs[0])[0]
-        acc = scatter(lambda ky, kx: errors * w[ky, kx], w.shape[:2], (in_h, in_w, errors.shape[2]), node.attrs)
+        acc = scatter(lambda ky, kx: errors * w[ky, kx], w.shape[:2], (in_h, in_w), node.attrs)
         return self.result(graph, node, state, acc.reshape(in_h, in_w, in_c, -1).sum(axis=3))
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:

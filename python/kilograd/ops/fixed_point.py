@@ -84,6 +84,22 @@ def requantize_once(a: Array, multiplier: Array, shift: Array) -> npt.NDArray[np
     return np.clip(q, I32_MIN, I32_MAX)
 
 
+def requantize_wide(a: Array, multiplier: Array, shift: Array) -> Array:
+    """kg_requantize_wide: 64-bit sums of int16 activations, a 15-bit multiplier; the last axis is the channel."""
+    m, total = np.asarray(multiplier, np.int64), 15 - np.asarray(shift, np.int64)
+    reduced = np.where(m < 0x7FFF0000, (m + (1 << 15)) >> 16, 0x7FFF)
+    v = np.clip(np.asarray(a, np.int64), -(1 << 47), (1 << 47) - 1)
+    return wrap32((v * reduced + (np.int64(1) << (total - 1))) >> total)
+
+
+def requantize_wide_once(a: Array, multiplier: Array, shift: Array) -> Array:
+    """kg_requantize_wide_once: 64-bit sums, all 31 bits of the multiplier; the last axis is the channel."""
+    m, total = np.asarray(multiplier, np.int64), 31 - np.asarray(shift, np.int64)
+    v = np.clip(np.asarray(a, np.int64), -(1 << 47), (1 << 47) - 1)
+    low = (v & 0xFFFF) * m + (np.int64(1) << (total - 1))
+    return np.clip(((v >> 16) * m + (low >> 16)) >> (total - 16), I32_MIN, I32_MAX)
+
+
 def key(name: str) -> int:
     """Key of a tensor's random stream: CRC-32 of its name, so that pruning other tensors away changes nothing."""
     return zlib.crc32(name.encode())

@@ -1,4 +1,4 @@
-"""Fully connected layer: int8 rows [n, in], weights [out, in], per-tensor or per-channel scales.
+"""Fully connected layer: int8 or int16 rows [n, in], int8 weights [out, in], per-tensor or per-channel scales.
 
 Operands: x of any shape (seen as rows of `in` features), weights, bias ('' for none), live weights ('' for none). When live weights are
 present they hold input features [0, k), which learn, and `weights` holds the other in - k (see linear.py). Results: y, clamp mask ('' when
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kilograd.errors import GraphError, SchemeError
-from kilograd.ir.graph import Array, Graph, Node
+from kilograd.ir.graph import Array, DType, Graph, Node
 from kilograd.ops import fields, support
 from kilograd.ops.base import KernelCall, Reference, RunState, TensorType, prod, register
-from kilograd.ops.fixed_point import requantize_once
-from kilograd.ops.linear import Linear, layer_parts, whole_real
+from kilograd.ops.linear import ONCE, WIDE_ONCE, Linear, layer_parts, whole_real
+from kilograd.ops.windows import conv_fields
 
 if TYPE_CHECKING:
     from kilograd.train.autodiff import GradientBuilder
@@ -32,9 +32,12 @@ class FullyConnected(Linear):
 
     name = "fully_connected"
     tflite = ("FULLY_CONNECTED",)
-    kernels = ("fully_connected_ref_s8",)
+    onnx = ("Gemm", "MatMul", "QLinearMatMul", "MatMulInteger")
+    kernels = ("fully_connected_ref_s8", "conv2d_ref_s16")
     whole_input = "a result needs every feature of its row"
     gradient = "conv2d"
+    rounding = ONCE
+    wide_rounding = WIDE_ONCE
 
     @staticmethod
     def _features(graph: Graph, node: Node) -> int:
@@ -49,15 +52,12 @@ class FullyConnected(Linear):
         if keep and x.shape[-1] != features:
             raise GraphError(f"fully_connected '{node.name}': last axis of input {x.shape} must have {features} features")
         shape = (*x.shape[:-1], w.shape[0]) if keep else (prod(x.shape) // features, w.shape[0])
-        return support.with_mask(node, TensorType(shape, support.activation_type(graph, node), graph[node.outputs[0]].quant))
+        return self.result_type(graph, node, shape)
 
     def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         x, w = np.asarray(inputs[0]), whole_real(inputs)
         y = x.reshape(-1, w.shape[1]) @ w.T
         return [support.apply_activation(node, y.reshape(graph[node.outputs[0]].shape) + (0 if inputs[2] is None else inputs[2]))]
-
-    def rescale(self, acc: Array, multiplier: Array, shift: Array) -> Array:
-        return requantize_once(acc, multiplier, shift)
 
     def geometry(self, node: Node) -> dict[str, Any]:
         return dict(POINTWISE)
@@ -80,8 +80,10 @@ class FullyConnected(Linear):
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         features, live = self._features(graph, node), layer_parts(graph, node).live_count(graph)
-        rows = prod(graph[node.inputs[0]].shape) // features
-        return self.call(graph, node, {"rows": rows, "in": features, "out": graph[node.inputs[1]].shape[0], "live": live})
+        rows, out = prod(graph[node.inputs[0]].shape) // features, graph[node.inputs[1]].shape[0]
+        if graph[node.inputs[0]].dtype is DType.INT16:
+            return self.wide_call(graph, node, conv_fields((1, rows, 1, features), (1, rows, 1, out), (out, 1, 1, features), POINTWISE))
+        return self.call(graph, node, {"rows": rows, "in": features, "out": out, "live": live})
 
     def macs(self, graph: Graph, node: Node) -> int:
         return prod(graph[node.outputs[0]].shape) * self._features(graph, node)

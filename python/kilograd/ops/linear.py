@@ -1,4 +1,7 @@
-"""What operators with weights share (conv2d, depthwise_conv2d, fully_connected): two-part weights, rescaling, gradients, updates.
+"""What operators with weights share (convolutions, fully_connected): two-part weights, rescaling, gradients, updates.
+
+Activations are int8 or int16 (weights int8 in both); only int8 layers learn. With int16 activations sums have 64 bits and the bias is
+int64, or 32 bits (they wrap) with an int32 bias, as in TensorFlow Lite; one kernel, conv2d_ref_s16, runs all of them.
 
 Operands of the forward node: x, weights, bias ('' for none), live weights ('' for none). The live part of the weights learns and comes
 first along their last axis; `weights` is then the frozen rest. Without live weights, `weights` is the whole: all of it learns when its kind
@@ -15,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from kilograd.ir.graph import Array, Graph, Kind, Node
+from kilograd.errors import GraphError
+from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Shape
 from kilograd.ops import fields, support, windows
 from kilograd.ops.base import Blob, ExponentOf, FieldValue, KernelCall, Operand, Operator, Reference, RunState, Scratch, TensorType
 from kilograd.ops.fixed_point import (
@@ -26,17 +30,27 @@ from kilograd.ops.fixed_point import (
     quantize_multipliers,
     random_start,
     requantize,
+    requantize_once,
+    requantize_wide,
+    requantize_wide_once,
     train_view,
     update_defer,
     update_rate,
     update_step,
     update_weight,
+    wrap32,
 )
 
 if TYPE_CHECKING:
     from kilograd.train.autodiff import GradientBuilder
 
 Reals = npt.NDArray[np.float64]
+
+
+#: how the sums of int16 activations become results: KG_CONV2D_*
+WIDE, WIDE_ONCE, TWICE, ONCE = 0, 1, 2, 3
+RESCALE = {WIDE: requantize_wide, WIDE_ONCE: requantize_wide_once, TWICE: requantize, ONCE: requantize_once}
+MAX_WIDE_SHIFT = 7
 
 
 @dataclass(frozen=True)
@@ -93,13 +107,51 @@ def weight_range(graph: Graph, weights: str) -> tuple[int, int]:
 class Linear(Operator):
     """A forward operator with weights. A subclass gives the product sum, the geometry and what of x its weight gradient reads."""
 
+    types = ("int8", "int16")
     clamps = True
     #: operators of the backward pass are <gradient>_grad_input and <gradient>_grad_weights
     gradient: ClassVar[str]
+    #: how 32-bit sums become results
+    rounding: ClassVar[int] = TWICE
+    #: how 64-bit sums become results
+    wide_rounding: ClassVar[int] = WIDE
 
-    def rescale(self, acc: Array, multiplier: Array, shift: Array) -> Array:
-        """How the 32-bit sums become results: rounded twice."""
-        return requantize(acc, multiplier, shift)
+    def result_type(self, graph: Graph, node: Node, shape: Shape) -> list[TensorType]:
+        """Types of the results, after a check that weights and bias have types that go with those of x."""
+        dtype, where = support.activation_type(graph, node), f"{node.op} '{node.name}'"
+        w, bias = graph[node.inputs[1]], fields.optional(node, 2)
+        if w.dtype is not (DType.FLOAT32 if dtype is DType.FLOAT32 else DType.INT8):
+            raise GraphError(f"{where}: weights '{w.name}' are {w.dtype.value}, with {dtype.value} activations they must be int8")
+        allowed = self.bias_types(dtype)
+        if bias and graph[bias].dtype not in allowed:
+            names = " or ".join(t.value for t in allowed)
+            raise GraphError(f"{where}: bias '{bias}' is {graph[bias].dtype.value}, with {dtype.value} activations it must be {names}")
+        y = graph[node.outputs[0]]
+        if dtype is DType.INT16:
+            self._check_wide(graph, node)
+        return support.with_mask(node, TensorType(shape, dtype, y.quant))
+
+    def bias_types(self, dtype: DType) -> tuple[DType, ...]:
+        """Element types that the bias may have beside activations of type `dtype`."""
+        return {DType.INT8: (DType.INT32,), DType.INT16: (DType.INT32, DType.INT64)}.get(dtype, (dtype,))
+
+    def _check_wide(self, graph: Graph, node: Node) -> None:
+        """Zero points and scales with which the int16 kernel works."""
+        x, y, where = graph[node.inputs[0]], graph[node.outputs[0]], f"{node.op} '{node.name}'"
+        if x.q.z or y.q.z:
+            raise GraphError(f"{where}: int16 activations have zero point 0, these have {x.q.z} and {y.q.z}")
+        if fields.optional(node, 3) or len(node.outputs) > 1:
+            raise GraphError(f"{where}: a layer with int16 activations does not learn; it has neither live weights nor a mask")
+        product = float(np.max(np.float64(x.q.s) * graph[node.inputs[1]].q.scale.astype(np.float64))) / y.q.s
+        if product >= 2.0**MAX_WIDE_SHIFT:
+            raise GraphError(f"{where}: its result is {product:.0f} times finer than its sums; at most {2**MAX_WIDE_SHIFT - 1} is possible")
+
+    def rescaling(self, graph: Graph, node: Node) -> int:
+        """How the sums become results. Sums of int16 activations have 64 bits but with an int32 bias (without bias: attribute
+        narrow_sums)."""
+        bias = fields.optional(node, 2)
+        narrow = graph[bias].dtype is DType.INT32 if bias else node.attrs.get("narrow_sums", False)
+        return self.rounding if narrow or graph[node.inputs[0]].dtype is not DType.INT16 else self.wide_rounding
 
     def scales(self, graph: Graph, node: Node) -> Reals:
         """Weight scales: one an output channel, or one for all."""
@@ -136,8 +188,11 @@ class Linear(Operator):
         """Result and clamp mask from product sums with the output channels last."""
         y = graph[node.outputs[0]]
         total = acc if bias is None else acc + bias.astype(np.int64)
-        value = self.rescale(total, *quantize_multipliers(self.multipliers(graph, node))) + y.q.z
-        return support.clamp_results(node, value.reshape(y.shape), *fields.activation_range(graph, y.name, node.attrs["activation"]))
+        how = self.rescaling(graph, node)
+        sums = total if how in (WIDE, WIDE_ONCE) else wrap32(total)
+        value = RESCALE[how](sums, *quantize_multipliers(self.multipliers(graph, node))) + y.q.z
+        lo, hi = fields.activation_range(graph, y.name, node.attrs["activation"])
+        return support.clamp_results(node, value.reshape(y.shape), lo, hi, y.dtype)
 
     def call(self, graph: Graph, node: Node, shape: dict[str, FieldValue]) -> KernelCall:
         """The kernel call; `shape` are the fields that differ from operator to operator."""
@@ -161,7 +216,29 @@ class Linear(Operator):
             },
         )
 
+    def wide_call(self, graph: Graph, node: Node, shape: dict[str, FieldValue], channels_last: bool = False) -> KernelCall:
+        """The call of the int16 kernel; `shape` is that of a convolution."""
+        x, y = graph[node.inputs[0]], graph[node.outputs[0]]
+        lo, hi = fields.activation_range(graph, y.name, node.attrs["activation"])
+        return KernelCall(
+            "conv2d_ref_s16",
+            {
+                "x": Operand(x.name),
+                "y": Operand(y.name),
+                "w": Operand(node.inputs[1]),
+                "bias": fields.operand(fields.optional(node, 2)),
+                **fields.requantization(self.multipliers(graph, node)),
+                **shape,
+                "channels_last": int(channels_last),
+                "requantize": self.rescaling(graph, node),
+                "w_zero": weight_zero(graph, node.inputs[1]),
+                "y_min": lo,
+                "y_max": hi,
+            },
+        )
+
     def backward(self, builder: GradientBuilder, node: Node) -> None:
+        support.need_int8_gradient(builder.graph, node)
         graph, scales = builder.graph, self.scales(builder.graph, node)
         x, live = graph[node.inputs[0]], layer_parts(graph, node).live
         gy = builder.error_of(node)

@@ -1,4 +1,4 @@
-"""Maximum pooling: int8, batch 1, NHWC.
+"""Maximum pooling: int8 or int16, batch 1, NHWC.
 
 Operand: x. Results: y, clamp mask (optional), winner (optional, uint8 like y: tap ky * filter_w + kx of the first maximum of the
 window, row by row). Attributes: see pooling.py.
@@ -28,7 +28,9 @@ class MaxPool2D(Operator):
 
     name = "max_pool2d"
     tflite = ("MAX_POOL_2D",)
-    kernels = ("max_pool2d_ref_s8",)
+    onnx = ("MaxPool", "GlobalMaxPool")
+    types = ("int8", "int16")
+    kernels = ("max_pool2d_ref_s8", "max_pool2d_ref_s16")
     clamps = True
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
@@ -61,14 +63,14 @@ class MaxPool2D(Operator):
             first = window.reshape(-1, x.shape[3]).argmax(axis=0)
             iy, ix = rows.start + first // window.shape[1], cols.start + first % window.shape[1]
             winner[0, oy, ox] = ((iy - (oy * sh - pt)) * kw + ix - (ox * sw - pl)) & 255
-        results = support.clamp_results(node, value, *fields.activation_range(graph, y.name, node.attrs["activation"]))
+        results = support.clamp_results(node, value, *fields.activation_range(graph, y.name, node.attrs["activation"]), y.dtype)
         return [*results, winner][: len(node.outputs)]
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         x, y = graph[node.inputs[0]], graph[node.outputs[0]]
         lo, hi = fields.activation_range(graph, y.name, node.attrs["activation"])
         return KernelCall(
-            "max_pool2d_ref_s8",
+            pooling.kernel(graph, node),
             {
                 "x": Operand(x.name),
                 "y": Operand(y.name),
@@ -84,6 +86,7 @@ class MaxPool2D(Operator):
         x, y, graph = node.inputs[0], node.outputs[0], builder.graph
         if not builder.wants(x):
             return
+        support.need_int8_gradient(graph, node)
         taps = node.attrs["filter"][0] * node.attrs["filter"][1]
         if taps > MAX_TAPS:
             raise NoBackwardRule(

@@ -1,6 +1,7 @@
 """What average_pool2d and max_pool2d share: geometry, argument struct, windows.
 
-Operand: x int8 [1, h, w, c]. Attributes: filter, stride (h, w); padding (top, bottom, left, right) in pixels that do not count; activation.
+Operand: x int8 or int16 [1, h, w, c]; only int8 has a backward pass. Attributes: filter, stride (h, w); padding (top,
+bottom, left, right) in pixels that do not count; activation.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Graph, Node, Shape
+from kilograd.ir.graph import DType, Graph, Node, Shape
 from kilograd.ops import fields, support
 from kilograd.ops.base import FieldValue
 
@@ -38,6 +41,7 @@ def infer_shape(graph: Graph, node: Node) -> Shape:
     """Shape of the result."""
     x, where = graph[node.inputs[0]], f"{node.op} '{node.name}'"
     support.activation_type(graph, node)
+    check_int16(graph, node)
     if len(x.shape) != 4 or x.shape[0] != 1:
         raise GraphError(f"{where}: the input must be [1, h, w, c], it is {x.dtype.value}{list(x.shape)}")
     (kh, kw), (sh, sw), (pt, pb, pl, pr) = (node.attrs[k] for k in GEOMETRY)
@@ -69,8 +73,23 @@ def overlap(attrs: dict[str, Any]) -> int:
 
 
 def narrows(graph: Graph, node: Node) -> bool:
-    """True when the fused activation cuts off part of the int8 range."""
-    return fields.activation_range(graph, node.outputs[0], node.attrs["activation"]) != (-128, 127)
+    """True when the fused activation cuts off part of the range of an element."""
+    info = np.iinfo(graph[node.outputs[0]].dtype.numpy)
+    return fields.activation_range(graph, node.outputs[0], node.attrs["activation"]) != (info.min, info.max)
+
+
+def check_int16(graph: Graph, node: Node) -> None:
+    """Raise when a pool of int16 activations has results that only a backward pass asks for, or a rounding that only uint8 has."""
+    if graph[node.inputs[0]].dtype is DType.INT16:
+        if len(node.outputs) > 1:
+            raise GraphError(f"{node.op} '{node.name}': a pool of int16 activations has no mask and no winner, because no gradient passes")
+        if node.attrs.get("rounding", "half_away") != "half_away":
+            raise GraphError(f"{node.op} '{node.name}': int16 averages are rounded half away from zero, not '{node.attrs['rounding']}'")
+
+
+def kernel(graph: Graph, node: Node) -> str:
+    """Name of the forward kernel for the element type."""
+    return f"{node.op}_ref_{'s16' if graph[node.inputs[0]].dtype is DType.INT16 else 's8'}"
 
 
 def rows(graph: Graph, node: Node, first: int, last: int) -> tuple[int, int]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilograd.errors import GraphError
+from kilograd.errors import GraphError, NoBackwardRule
 from kilograd.ir.graph import Array, DType, Graph, Node, Shape, Tensor
 from kilograd.ops import fields
-from kilograd.ops.base import Operator, Reference, RunState, TensorType
+from kilograd.ops.base import KernelCall, Operator, Reference, RunState, TensorType
 from kilograd.ops.fixed_point import exponent_view, key, write_error
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def put_error(graph: Graph, state: RunState, error: str, acc: Array, acc_exponen
     return q.reshape(graph[error].shape)
 
 
-def clamp_results(node: Node, value: Array, lo: int, hi: int) -> Reference:
+def clamp_results(node: Node, value: Array, lo: int, hi: int, dtype: DType = DType.INT8) -> Reference:
     """Result and, where the node has a second result, its clamp mask: 1 where `value` lies in lo..hi."""
     q = np.clip(value, lo, hi)
-    results: Reference = [q.astype(np.int8)]
+    results: Reference = [q.astype(dtype.numpy)]
     if len(node.outputs) > 1:
         results.append(np.packbits((q == value).reshape(-1), bitorder="little"))
     return results
@@ -108,6 +109,16 @@ def need_int8(graph: Graph, node: Node, *names: str) -> None:
             raise GraphError(f"{node.op} '{node.name}': operand '{name}' must be int8, it is {graph[name].dtype.value}")
 
 
+def need_int8_gradient(graph: Graph, node: Node) -> None:
+    """Raise NoBackwardRule for a node whose activations are not int8: errors are int8, and only int8 layers have gradient kernels."""
+    x = graph[node.inputs[0]]
+    if x.dtype is not DType.INT8:
+        raise NoBackwardRule(
+            f"no gradient can pass through operator '{node.op}' (layer '{node.name}'): its activations are {x.dtype.value}, and learning "
+            "needs int8 activations. Quantize that layer to int8, let only layers after it learn, or freeze it."
+        )
+
+
 def copied_error(builder: GradientBuilder, tensor: str, error: str, node: Node) -> str:
     """A contribution to the error of `tensor` that is a plain copy out of `error`: it shares the exponent of `error`."""
     name = builder.new_error(tensor, node)
@@ -125,6 +136,24 @@ class GradientOperator(Operator):
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         need_int8(graph, node, node.inputs[0])
         return [TensorType(graph[node.outputs[0]].shape, DType.INT8)]
+
+
+class FloatOnlyOperator(Operator):
+    """An operator of float models that quantization removes: it has neither kernel nor integer reference (`float_only` says why)."""
+
+    types = ()
+
+    def need_float(self, graph: Graph, node: Node) -> None:
+        """Raise unless the first operand is float32."""
+        x = graph[node.inputs[0]]
+        if x.dtype is not DType.FLOAT32:
+            raise GraphError(f"{node.op} '{node.name}' works on float32 only, its operand '{x.name}' is {x.dtype.value}: {self.float_only}")
+
+    def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
+        return self.real(graph, node, inputs)
+
+    def lower(self, graph: Graph, node: Node) -> KernelCall:
+        raise GraphError(f"{node.op} '{node.name}' has no kernel: {self.float_only}. Quantize the model first.")
 
 
 class ElementwiseOperator(Operator):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from kilograd.errors import GraphError
+from kilograd.errors import GraphError, SchemeError
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Phase, QuantParams, Tensor
 from kilograd.ops import fields
 from kilograd.ops.base import prod
@@ -58,8 +58,11 @@ def make_learnable(graph: Graph, selection: Selection, config: TrainConfig) -> L
 def _own(graph: Graph, node: Node, name: str) -> None:
     """Two layers that share a parameter would both write it."""
     readers = graph.consumers(name)
-    if len(readers) > 1 or graph[name].data is None:
-        raise GraphError(f"'{name}' of layer '{node.name}' cannot learn: it is no constant of this layer alone ({len(readers)} readers)")
+    if len(readers) > 1:
+        names = ", ".join(f"'{n.name}'" for n in readers[:4])
+        raise SchemeError(f"'{name}' is shared by layers {names} and cannot learn. Let other layers learn, or export without sharing.")
+    if graph[name].data is None:
+        raise GraphError(f"'{name}' of layer '{node.name}' cannot learn: it is no constant")
 
 
 def _weights(graph: Graph, node: Node, k: int, learned: Learned) -> None:

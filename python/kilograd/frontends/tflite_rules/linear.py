@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kilograd.errors import UnsupportedOperator
+from kilograd.errors import ModelError, UnsupportedOperator
 from kilograd.frontends.tflite_file import RawOperator
-from kilograd.frontends.tflite_rules.rule import Converted, Rule, activation, padding, sizes
+from kilograd.frontends.tflite_rules.rule import Converted, Rule, activation, padding, same_or_valid, sizes
+from kilograd.ops.transpose_conv import padding as padding_behind
 
 if TYPE_CHECKING:
     from kilograd.frontends.tflite import Importer
+
+BIAS_INT32 = 2  # TensorType.INT32, in the options of layers with int16 activations
+
+
+def _bias(importer: Importer, op: RawOperator, i: int, channels: int, attrs: dict[str, Any]) -> str:
+    """Operand i as bias; a layer without one says in its options whether sums of int16 activations have 32 bits."""
+    name = importer.bias(op, i, channels)
+    declared = getattr(op.options, "QuantizedBiasType", None)
+    if not name and declared is not None and declared() == BIAS_INT32:
+        attrs["narrow_sums"] = True
+    return name
 
 
 def _convolution(importer: Importer, op: RawOperator, channel_axis: int) -> Converted:
@@ -22,7 +34,7 @@ def _convolution(importer: Importer, op: RawOperator, channel_axis: int) -> Conv
     attrs: dict[str, Any] = {"stride": stride, "dilation": dilation, "padding": pads, "activation": activation(op)}
     if importer.unsigned(op, 0):
         attrs["legacy_scales"] = True  # the uint8 kernels multiply the scales in float32
-    return Converted([x, w, importer.bias(op, 2, channels=importer.shape(op, 1)[channel_axis])], attrs)
+    return Converted([x, w, _bias(importer, op, 2, importer.shape(op, 1)[channel_axis], attrs)], attrs)
 
 
 def conv2d(importer: Importer, op: RawOperator) -> Converted:
@@ -41,11 +53,37 @@ def fully_connected(importer: Importer, op: RawOperator) -> Converted:
         raise UnsupportedOperator(f"{op.where} has shuffled weights; kilograd reads the default layout. Export without shuffling.")
     x, w = importer.activation(op, 0), importer.weights(op, 1, 0, rank=2, zero_point=True)
     attrs = {"activation": activation(op), "keep_num_dims": bool(op.options.KeepNumDims())}
-    return Converted([x, w, importer.bias(op, 2, channels=importer.shape(op, 1)[0])], attrs)
+    return Converted([x, w, _bias(importer, op, 2, importer.shape(op, 1)[0], attrs)], attrs)
+
+
+def transpose_conv(importer: Importer, op: RawOperator) -> Converted:
+    """TRANSPOSE_CONV: operands are the shape of the result, weights OHWI, x, bias.
+
+    The result has its declared, static shape. A constant shape operand must say the same; one that the model computes or is given can say
+    nothing else, so it is not read, and an input of the model that only it reads is no input of the graph.
+    """
+    o = op.options
+    stride = sizes(op, "stride", o.StrideH(), o.StrideW())
+    declared = importer.result_shape(op)
+    wanted = importer.pinned(op, 0)
+    if len(declared) != 4 or (wanted is not None and (len(wanted) != 4 or wanted[1:] != list(declared[1:]))):
+        raise ModelError(f"{op.where} asks for shape {wanted} and its result is declared {list(declared)}. Export the model again.")
+    x, w = importer.activation(op, 2), importer.weights(op, 1, 0, rank=4)
+    size, kernel, output = importer.shape(op, 2, rank=4)[1:3], sizes(op, "filter", *importer.shape(op, 1)[1:3]), declared[1:3]
+    pads: list[int] = []
+    for i, total in enumerate(same_or_valid(op, output, kernel, stride, (1, 1))):
+        pads += [total // 2, padding_behind(size[i], kernel[i], stride[i], 1, output[i], total // 2)]
+    attrs: dict[str, Any] = {
+        "stride": stride, "dilation": (1, 1), "padding": tuple(pads), "output": output, "transposed": True, "activation": activation(op)
+    }  # fmt: skip
+    if importer.unsigned(op, 2):
+        attrs["legacy_scales"] = True
+    return Converted([x, w, _bias(importer, op, 3, importer.shape(op, 1)[0], attrs)], attrs)
 
 
 RULES: dict[str, Rule] = {
     "CONV_2D": Rule((2, 3), "Conv2DOptions", conv2d),
     "DEPTHWISE_CONV_2D": Rule((2, 3), "DepthwiseConv2DOptions", depthwise_conv2d),
+    "TRANSPOSE_CONV": Rule((3, 4), "TransposeConvOptions", transpose_conv),
     "FULLY_CONNECTED": Rule((2, 3), "FullyConnectedOptions", fully_connected),
 }

@@ -6,7 +6,7 @@ Which operator of the registry runs it is not decided here: `Operator.tflite` na
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -64,18 +64,22 @@ def sizes(op: RawOperator, what: str, h: int, w: int) -> tuple[int, int]:
     return h, w
 
 
+def same_or_valid(
+    op: RawOperator, size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> tuple[int, int]:  # fmt: skip
+    """Pixels of padding in both directions, in front and behind together."""
+    code = int(op.options.Padding())
+    if code not in (0, 1):
+        raise ModelError(f"{op.where} has padding {code}; it must be 0 (SAME) or 1 (VALID). The file is damaged: export it again.")
+    if code == 1:
+        return (0, 0)
+    total = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0) for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)]
+    return (total[0], total[1])
+
+
 def padding(
     importer: Importer, op: RawOperator, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
 ) -> tuple[int, int, int, int]:
     """SAME or VALID as explicit pixels (top, bottom, left, right): SAME puts the odd pixel behind."""
-    code = int(op.options.Padding())
-    if code == 1:
-        return (0, 0, 0, 0)
-    if code != 0:
-        raise ModelError(f"{op.where} has padding {code}; it must be 0 (SAME) or 1 (VALID). The file is damaged: export it again.")
-    shape = importer.shape(op, 0, rank=4)
-    result: list[int] = []
-    for size, k, s, d in zip(shape[1:3], kernel, stride, dilation, strict=True):
-        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        result += [total // 2, total - total // 2]
-    return (result[0], result[1], result[2], result[3])
+    h, w = same_or_valid(op, importer.shape(op, 0, rank=4)[1:3], kernel, stride, dilation)
+    return (h // 2, h - h // 2, w // 2, w - w // 2)
