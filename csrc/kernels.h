@@ -24,6 +24,7 @@
 #include "ops/softmax/softmax.h"
 #include "ops/softmax_cross_entropy/softmax_cross_entropy.h"
 #include "ops/strided_copy/strided_copy.h"
+#include "ops/svdf/svdf.h"
 #include "ops/train_begin/train_begin.h"
 
 #endif

@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Tensor
+from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Shape, Tensor
 from kilograd.ops import fields, operator
 from kilograd.ops.base import RunState
 from kilograd.ops.fixed_point import BIAS_FRACTION, ROUND_NEAREST, TRAIN_STATE, WEIGHT_FRACTION, exponent_initial, exponent_view
@@ -52,6 +52,7 @@ class OneNodeBuilder:
     wanted: Sequence[str]
     nodes: list[Node] = field(default_factory=list)
     errors: dict[str, list[str]] = field(default_factory=dict)  # operand -> its contributions
+    inner: list[str] = field(default_factory=list)  # errors between the nodes of the rule
     steps: dict[str, tuple[str, npt.NDArray[np.float64]]] = field(default_factory=dict)  # parameter -> pending sum, real size of one unit
 
     def error_of(self, node: Node) -> str:
@@ -68,6 +69,14 @@ class OneNodeBuilder:
         self.graph.add(Tensor(f"{name}.exponent", (2,), DType.INT32, Kind.STATE, data=exponent_initial()))
         self.graph.add(Tensor(name, self.graph[tensor].shape, DType.INT8, exponent=f"{name}.exponent"))
         self.errors.setdefault(tensor, []).append(name)
+        return name
+
+    def inner_error(self, stem: str, shape: Shape) -> str:
+        """Declare an error between nodes of the rule."""
+        name = self.graph.fresh(f"d/{stem}")
+        self.graph.add(Tensor(f"{name}.exponent", (2,), DType.INT32, Kind.STATE, data=exponent_initial()))
+        self.graph.add(Tensor(name, shape, DType.INT8, exponent=f"{name}.exponent"))
+        self.inner.append(name)
         return name
 
     def share_error(self, tensor: str, error: str, node: Node) -> None:
@@ -95,7 +104,8 @@ class OneNodeBuilder:
             shape = [1] * len(self.graph[parameter].shape)
             if q.axis is not None:
                 shape[q.axis] = -1
-            self.steps[parameter] = (name, q.scale.astype(np.float64).reshape(shape) * 2.0**-WEIGHT_FRACTION)
+            fraction = BIAS_FRACTION if self.graph[parameter].dtype is DType.INT16 else WEIGHT_FRACTION
+            self.steps[parameter] = (name, q.scale.astype(np.float64).reshape(shape) * 2.0**-fraction)
         return PendingUpdate("", name, ROUND_NEAREST, (name,))
 
     def factor(self, real: npt.ArrayLike, weight_scales: npt.ArrayLike, channels: int) -> npt.NDArray[np.float64]:
@@ -192,6 +202,7 @@ def check_gradients(
             if error != "gy":
                 start = int(np.ceil(np.log2(max(float(np.abs(want[name]).max()), 1e-30) / 100)))
                 graph.set(f"{error}.exponent", data=exponent_initial(start))
+    settle(builder, values)
     state = run(builder, values)
 
     for name in wanted:
@@ -225,6 +236,16 @@ def run(builder: OneNodeBuilder, values: dict[str, Array]) -> dict[str, Array]:
         results = operator(node.op).reference(builder.graph, node, inputs, state)
         state.tensors.update(zip(node.outputs, results, strict=True))
     return state.tensors
+
+
+def settle(builder: OneNodeBuilder, values: dict[str, Array]) -> None:
+    """Let the exponents of errors between the nodes find their size, as they do in the first steps of training."""
+    for _ in range(40 if builder.inner else 0):
+        state = run(builder, values)
+        for error in builder.inner:
+            exponent = f"{error}.exponent"
+            following = int(exponent_view(state[exponent])["next"][0])
+            builder.graph.set(exponent, data=exponent_initial(following))
 
 
 def compare(name: str, got: Any, want: npt.NDArray[np.float64], tolerance: float, unit: Any) -> None:

@@ -183,6 +183,27 @@ def sgd_apply(dtype: DType) -> Case:
     return b.graph, Node("sgd_apply", [p, fraction, pending, "train"], [], attrs, "apply", mutates=mutates), b.values
 
 
+def svdf(op: str, dtype: DType = DType.INT16) -> Case:
+    """SVDF with a mask, and the nodes of its backward pass."""
+    b, time = bench(), QuantParams.per_tensor(0.002)
+    b.int8("in", (2, 5), quant=activation_quant())
+    feature = b.weights("feature", (6, 5), 0, False)
+    weights, state = (b.rng.integers(-100, 101, n).astype(dtype.numpy) for n in ((6, 4), (2, 24)))
+    kind = Kind.STATE if op == "svdf_grad_time" else Kind.CONST
+    b.tensor("time", weights, dtype, kind, time)
+    b.tensor("memory", state, dtype, Kind.STATE, QuantParams.per_tensor(0.01))
+    b.error("gu", (2, 3))
+    b.error("gf", (2, 6), given=False)
+    if op == "svdf_grad_newest":
+        return b.graph, b.node(op, ["gu", "time", "memory"], ["gf"], {"rank": 2}), b.values
+    if op == "svdf_grad_time":
+        attrs = {"rank": 2, "factor": np.full(6, 3.0), "rounding": 0}
+        return b.graph, b.node(op, ["gu", "memory", "time", "", "train"], [], attrs, ("time",)), b.values
+    results = [b.output("y", (2, 3)), b.mask("m", (2, 3))]
+    inputs = ["in", feature, b.bias("b", 3), "", "time", "memory"]
+    return b.graph, b.node(op, inputs, results, {"rank": 2, "activation": "none"}, ("memory",)), b.values
+
+
 NODES: dict[str, Callable[[], Case]] = {
     "conv2d_ref_s8": lambda: weighted("conv2d"),
     "conv2d_grad_input_ref_s8": lambda: grad_input("conv2d_grad_input"),
@@ -228,6 +249,10 @@ NODES: dict[str, Callable[[], Case]] = {
     "sgd_apply_ref_s8": lambda: sgd_apply(DType.INT8),
     "sgd_apply_ref_s16": lambda: sgd_apply(DType.INT16),
     "sgd_apply_ref_s32": lambda: sgd_apply(DType.INT32),
+    "svdf_ref_s8_s16": lambda: svdf("svdf"),
+    "svdf_ref_s8_s8": lambda: svdf("svdf", DType.INT8),
+    "svdf_grad_newest_ref_s16": lambda: svdf("svdf_grad_newest"),
+    "svdf_grad_time_ref_s16": lambda: svdf("svdf_grad_time"),
 }  # fmt: skip
 
 

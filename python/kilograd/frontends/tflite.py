@@ -95,6 +95,15 @@ class Importer:
             self.graph.set(name, dtype=DType.FLOAT32, quant=None, data=real.astype(np.float32))
         return name
 
+    def constant(self, op: RawOperator, i: int, rank: int, *types: str) -> str:
+        """Operand i as constant of one of `types`, with one scale where it is quantized."""
+        t = self._operand(op, i)
+        if t.type not in types:
+            raise self._type_error(op, t, " or ".join(v.lower() for v in types))
+        self._need_constant(op, t, "weights")
+        self.shape(op, i, rank)
+        return self._declare(t, None, op.where)
+
     def bias(self, op: RawOperator, i: int, channels: int) -> str:
         """Operand i as constant bias, '' when there is none: int32, int64 under int16 activations, float32 in a float model."""
         if i >= len(op.inputs) or op.inputs[i] < 0:

@@ -125,7 +125,7 @@ class Operator(ABC):
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         """Exact NumPy evaluation, the specification: results in the order of node.outputs (None operand: absent).
 
-        Tensors that the node mutates are changed in place in `state.tensors`.
+        Tensors that the node mutates get their new content in `state.tensors`.
         """
 
     @abstractmethod
@@ -139,6 +139,10 @@ class Operator(ABC):
         a clamp mask is not among the results.
         """
         raise UnsupportedOperator(f"operator '{self.name}' (layer '{node.name}') has no float evaluation; only quantized models have it.")
+
+    def real_step(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> list[Array]:
+        """`real` of a node that changes state: STATE tensors get their new content in `state.tensors`."""
+        return self.real(graph, node, inputs)
 
     @property
     def takes_floats(self) -> bool:
@@ -254,7 +258,7 @@ def run_node(graph: Graph, node: Node, values: Sequence[Array | None], state: Ru
     """Results of one node: by its float evaluation in a float model, by its integer specification otherwise."""
     op = operator(node.op)
     if is_float(graph, node) and not op.float_kernel and not op.view(graph, node):
-        return op.real(graph, node, values)
+        return op.real_step(graph, node, values, state)
     return op.reference(graph, node, values, state)
 
 

@@ -102,7 +102,7 @@ class AssignVariable(Operator):
         return []
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
-        state.tensors[node.mutates[0]][...] = np.asarray(inputs[0])
+        state.tensors[node.mutates[0]] = np.array(inputs[0], copy=True)
         return []
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kilograd.errors import GraphError, NoBackwardRule, SchemeError
-from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Phase, Tensor
+from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Phase, Shape, Tensor
 from kilograd.ops import fields, operator
 from kilograd.ops.base import Operator, infer_outputs
 from kilograd.ops.fixed_point import ROUND_NEAREST, ROUND_STOCHASTIC, TRAIN_STATE, exponent_initial
@@ -88,6 +88,13 @@ class GradientBuilder:
         """Declare the error of `tensor` that `node` contributes, with an exponent of its own; gives its name."""
         name = self._declare(self._contribution(tensor, node), tensor, None)
         self._contributions.setdefault(tensor, []).append(name)
+        return name
+
+    def inner_error(self, stem: str, shape: Shape) -> str:
+        """Declare an error tensor within the backward pass of one node: of no tensor of the forward pass, with an exponent of its own."""
+        name = self.graph.fresh(f"d/{stem}")
+        add_exponent(self.graph, f"{name}.exponent", self.config.exponent_start)
+        self.graph.add(Tensor(name, shape, DType.INT8, exponent=f"{name}.exponent"))
         return name
 
     def share_error(self, tensor: str, error: str, node: Node) -> None:
@@ -220,7 +227,7 @@ class GradientBuilder:
 
 def _early(node: Node) -> int:
     """Order 'early' within one layer: the error and its mask, then what changes parameters, then the error of the input."""
-    if node.op in ("clamp_grad", "grad_sum"):
+    if node.op in ("clamp_grad", "grad_sum", "svdf_grad_newest"):
         return 0
     return 1 if not node.outputs else 2
 

@@ -57,7 +57,7 @@ def find_head(graph: Graph) -> Node:
             )
         tensor = readers[0].outputs[0]
     w = graph[head.inputs[1]]
-    if head.op in ("depthwise_conv2d", "transpose_conv") or (head.op == "conv2d" and w.shape[1:3] != (1, 1)):
+    if head.op not in ("conv2d", "fully_connected") or (head.op == "conv2d" and w.shape[1:3] != (1, 1)):
         raise SchemeError(
             f"the head of '{graph.name}' cannot be replaced: its last layer with weights, '{head.name}', is a {head.op} with weights "
             f"{list(w.shape)}; it must be fully connected or a 1x1 convolution. Train it without --classes."

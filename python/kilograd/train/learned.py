@@ -70,6 +70,8 @@ def _weights(graph: Graph, node: Node, k: int, learned: Learned) -> None:
     _own(graph, node, w.name)
     total = w.shape[axis]
     part = k * (total // input_channels(graph, node))  # a depthwise channel may have several columns
+    if node.op == "svdf":
+        _time_weights(graph, node, part < total, learned)
     parameter = w.name if part == total else f"{w.name}#live"
     if part == total:
         graph.set(w.name, kind=Kind.STATE)
@@ -79,6 +81,16 @@ def _weights(graph: Graph, node: Node, k: int, learned: Learned) -> None:
         node.inputs = [*node.inputs[:3], parameter]
     learned.layer[parameter] = node.name
     learned.ranges[parameter] = (-128, 127) if w.q.zero_point.any() else (-127, 127)
+
+
+def _time_weights(graph: Graph, node: Node, partly: bool, learned: Learned) -> None:
+    """The time weights of an SVDF learn with its feature weights, which learn as a whole."""
+    if partly:
+        raise SchemeError(f"the weights of '{node.name}' (svdf) learn as a whole or not at all: give fraction 1.")
+    time = node.inputs[4]
+    _own(graph, node, time)
+    graph.set(time, kind=Kind.STATE)
+    learned.layer[time], learned.ranges[time] = node.name, (-DELTA_LIMIT, DELTA_LIMIT)
 
 
 def _slice(t: Tensor, name: str, axis: int, first: int, last: int, kind: Kind) -> Tensor:
@@ -93,6 +105,8 @@ def _slice(t: Tensor, name: str, axis: int, first: int, last: int, kind: Kind) -
 
 def accumulator_headroom(graph: Graph, node: Node) -> int:
     """Largest |bias| with which the sum of a layer cannot leave int32."""
+    if node.op == "svdf":
+        return I32_MAX // 2  # its sum saturates
     w = graph[node.inputs[1]]
     fan_in = input_channels(graph, node) if node.op != "depthwise_conv2d" else 1
     fan_in *= prod(w.shape[1:3]) if node.op != "fully_connected" else 1
@@ -142,8 +156,11 @@ def _add_zero_bias(graph: Graph, node: Node) -> None:
 
 def _delta_shift(graph: Graph, node: Node) -> int:
     """Shift u of the int16 deltas: 255 steps of the layer's output, the whole int8 range, fit 15 bits in the median channel."""
-    scales = whole_scales(graph, node)
-    m = graph[node.inputs[0]].q.s * scales / graph[node.outputs[0]].q.s
+    if node.op == "svdf":
+        unit = graph[node.inputs[5]].q.s * graph[node.inputs[4]].q.scale
+    else:
+        unit = graph[node.inputs[0]].q.s * whole_scales(graph, node)
+    m = unit / graph[node.outputs[0]].q.s
     return min(max(0, int(np.ceil(np.log2(np.median(255 / m) / DELTA_LIMIT)))), 15)
 
 
@@ -160,15 +177,16 @@ def add_update_state(graph: Graph, learned: Learned, config: TrainConfig) -> Non
 def apply_nodes(graph: Graph, learned: Learned, rounding: int) -> list[Node]:
     """One sgd_apply a parameter with pending steps."""
     nodes = []
+    biases = {b.parameter for b in learned.biases.values()}
     for name, layer in learned.layer.items():
         pending, fraction = f"{name}#pending", f"{name}#fraction"
         if pending not in graph.tensors:
             continue
         fraction = fraction if fraction in graph.tensors else ""
         lo, hi = learned.ranges[name]
-        weights = graph[name].dtype is DType.INT8
-        attrs = {"rounding": rounding if weights else ROUND_NEAREST, "lo": lo, "hi": hi}
+        attrs = {"rounding": ROUND_NEAREST if name in biases else rounding, "lo": lo, "hi": hi}
+        what = "bias" if name in biases else "weights" if graph[name].dtype is DType.INT8 else "time_weights"
         mutates = tuple(t for t in (name, fraction, pending) if t)
-        node_name = f"{layer}/apply_{'weights' if weights else 'bias'}"
+        node_name = f"{layer}/apply_{what}"
         nodes.append(Node("sgd_apply", [name, fraction, pending, fields.TRAIN], [], attrs, node_name, Phase.APPLY, mutates))
     return nodes
