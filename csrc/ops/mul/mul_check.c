@@ -8,7 +8,7 @@ int32_t kg_mul_check(const kg_mul_args *a, kg_check *c) {
   kg_check_s8(c, a->y_zero);
   kg_check_clamp(c, a->y_min, a->y_max);
   kg_check_range(c, a->multiplier, 0, INT32_MAX);
-  kg_check_range(c, a->shift, -31, 14); /* |product| <= 2^16 */
+  kg_check_range(c, a->shift, -31, 30);
   kg_check_elementwise(c, &a->shape, n, a->x1, a->x2, a->y, a->mask);
   return kg_check_end(c);
 }

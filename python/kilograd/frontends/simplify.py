@@ -30,9 +30,7 @@ def fuse_pad(graph: Graph) -> Graph:
     for pad in [n for n in out.nodes if n.op == "pad"]:
         x, padded = pad.inputs[0], pad.outputs[0]
         readers = out.consumers(padded)
-        if len(readers) != 1 or padded in out.outputs or not same_quant(out[x], out[padded]):
-            continue
-        if pad.attrs.get("real_value", 0.0) != 0.0 or (out[x].quant is not None and pad.attrs.get("value") not in (None, out[x].q.z)):
+        if len(readers) != 1 or padded in out.outputs or not same_quant(out[x], out[padded]) or not _with_zero(out, pad):
             continue
         conv, pads = readers[0], pad.attrs["padding"]
         if conv.op not in PADDED or conv.inputs.count(padded) != 1 or conv.inputs[0] != padded or not _spatial(pads):
@@ -76,6 +74,13 @@ def merge_reshapes(graph: Graph) -> Graph:
             replace_uses(out, y.name, x.name)
             _remove(out, node)
     return remove_dead_nodes(out)
+
+
+def _with_zero(graph: Graph, pad: Node) -> bool:
+    """The border means 0, as that of a convolution does."""
+    q, given = graph[pad.inputs[0]].quant, pad.attrs.get("value")
+    zero = pad.attrs.get("real_value", 0.0) == 0.0 if q is None else given is None or given == q.z
+    return zero and pad.attrs.get("mode", "constant") == "constant"
 
 
 def _spatial(pads: list[list[int]]) -> bool:

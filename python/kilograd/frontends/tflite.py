@@ -28,7 +28,7 @@ DTYPES = {
 }  # fmt: skip
 RANGES = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (0, 0), "INT32": (0, 0), "INT64": (0, 0)}
 ACTIVATIONS = ("INT8", "UINT8", "INT16", "INT32", "FLOAT32")  # element types that an input of a model may have
-SCALE_MIN, SCALE_MAX = 1e-30, 1e30
+SCALE_MIN, SCALE_MAX = 1.2e-38, 1e30
 MAX_BYTES = 1 << 30  # of one tensor: offsets in a plan have 30 bits
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 RESERVED = ("train", "label", "target")  # names that training gives to tensors of its own

@@ -39,7 +39,9 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     if shift < -31:
         return 0, 0
     if shift > 30:
-        return I32_MAX, 30
+        # No sound scales give such a factor, but files have them. The shift that defines it is undefined in C; LiteRT's kernels on x86 take
+        # it modulo 32, and so do we.
+        return (I32_MAX, 30) if shift & 31 == 31 else (q, shift & 31)
     return q, shift
 
 
