@@ -29,7 +29,7 @@ def conv_plan() -> Plan:
     words |= {"multiplier": make_ref(SEG_CONST, 16), "shift": make_ref(SEG_CONST, 32), "y_min": -128, "y_max": 127}
     for name, value in {"in_h": 1, "in_w": 1, "in_c": 2, "out_h": 1, "out_w": 1, "out_c": 2, "k_h": 1, "k_w": 1}.items():
         words[f"shape.{name}"] = value
-    for name in ("stride_h", "stride_w", "dilation_h", "dilation_w"):
+    for name in ("stride_h", "stride_w", "dilation_h", "dilation_w", "groups"):
         words[f"shape.{name}"] = 1
     quant = QuantParams.per_tensor(0.5, -3)
     tensors = [

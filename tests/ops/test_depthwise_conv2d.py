@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Kind, QuantParams
+from kilograd.ir.graph import DType, Kind, QuantParams, Tensor
 from kilograd.ops.windows import windows
 from tests.ops.nodes import Bench, activation_quant
 from tests.ops.runner import assert_same
@@ -115,6 +115,18 @@ def test_gradients_are_finite_differences(multiplier: int, live: int, w_zero: in
 
     out_c = 5 * multiplier
     check_layer("depthwise_conv2d", (1, 7, 6, 5), (1, 3, 2, out_c), 3, (1, 3, 7, out_c), attrs, layer, live, w_zero)
+
+
+@settings(max_examples=40, deadline=None)
+@given(geometries(), channels, multipliers, st.booleans(), st.integers(0, 99))
+def test_int16(geometry: dict[str, Any], in_c: int, multiplier: int, extreme: bool, seed: int) -> None:
+    b, out_c = Bench(seed), in_c * multiplier
+    x = b.int16("x", (1, *geometry["size"], in_c), extreme)
+    w = b.weights("w", (1, *geometry["kernel"], out_c), 3, extreme=extreme)
+    bias = b.tensor("b", b.rng.integers(-(2**40), 2**40, out_c), DType.INT64, Kind.CONST) if seed % 3 else ""
+    b.graph.add(Tensor("y", (1, *geometry["out"], out_c), DType.INT16, quant=QuantParams.per_tensor(0.0005)))
+    attrs = {**geometry["attrs"], "activation": "relu" if seed % 2 else "none"}
+    assert_same(b.graph, b.node("depthwise_conv2d", [x, w, bias], ["y"], attrs), b.values)
 
 
 ONE_PIXEL = {"stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0), "activation": "none"}

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import Kind, Shape
+from kilograd.ir.graph import DType, Kind, QuantParams, Shape, Tensor
 from kilograd.ops import operator
-from kilograd.ops.fixed_point import requantize_once
+from kilograd.ops.fixed_point import requantize_once, requantize_wide_once
 from kilograd.ops.fully_connected import POINTWISE
 from tests.ops.nodes import Bench, activation_quant
 from tests.ops.runner import assert_same
@@ -51,6 +51,30 @@ def test_forward(
     assert_same(
         b.graph, b.node("fully_connected", [x, w, bias, part], outputs, {"activation": activation, "keep_num_dims": keep}), b.values
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows, features, st.integers(1, 9), st.sampled_from([0, 17, -128]), st.booleans(), st.booleans(), st.integers(0, 99))
+def test_int16(n: int, size: int, out: int, w_zero: int, extreme: bool, wide: bool, seed: int) -> None:
+    """64-bit sums keep all bits of the multiplier, 32-bit sums wrap."""
+    b = Bench(seed)
+    x, w = b.int16("x", (n, size), extreme), b.weights("w", (out, size), 0, not w_zero, w_zero)
+    limit, dtype = (2**62 if extreme else 2**40, DType.INT64) if wide else (2**31 - 1, DType.INT32)
+    bias = b.tensor("b", b.rng.integers(-limit, limit, out).astype(dtype.numpy), dtype, Kind.CONST) if seed % 3 else ""
+    b.graph.add(Tensor("y", (n, out), DType.INT16, quant=QuantParams.per_tensor(0.0005)))
+    attrs = {"activation": "relu" if seed % 2 else "none", "narrow_sums": not wide}
+    assert_same(b.graph, b.node("fully_connected", [x, w, bias], ["y"], attrs), b.values)
+
+
+def test_wide_sums_against_exact_integers() -> None:
+    """The two-part product of 47-bit sums and 31-bit multipliers, against Python's integers."""
+    rng = np.random.default_rng(1)
+    sums = np.concatenate([rng.integers(-(2**47), 2**47, 200), [-(2**47), 2**47 - 1, -1, 0, 1, 3, -3]])
+    for shift in range(-31, 8):
+        m = int(rng.integers(2**30, 2**31))
+        want = [(int(a) * m + (1 << (30 - shift))) >> (31 - shift) for a in sums]
+        got = requantize_wide_once(sums, np.array([m]), np.array([shift]))
+        assert got.tolist() == [min(max(v, -(2**31)), 2**31 - 1) for v in want]
 
 
 def test_an_image_is_flattened() -> None:

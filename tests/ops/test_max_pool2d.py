@@ -30,6 +30,24 @@ def test_forward(geometry: Geometry, extremes: bool, results: tuple[str, ...], s
     cases.same(graph, node, {"x": cases.random_int8(seed, shape, extremes)})
 
 
+@settings(max_examples=40, deadline=None)
+@given(geometries(), st.booleans(), st.integers(0, 999))
+def test_int16(geometry: Geometry, extremes: bool, seed: int) -> None:
+    shape, attrs, _ = geometry
+    quant, rng = QuantParams.per_tensor(0.0005), np.random.default_rng(seed)
+    graph, node = cases.forward("max_pool2d", [cases.activation("x", shape, quant, DType.INT16)], attrs, quant)
+    ends = np.array([-(2**15), 2**15 - 1], np.int16)
+    x = rng.choice(ends, shape) if extremes else rng.integers(-(2**15), 2**15, shape).astype(np.int16)
+    cases.same(graph, node, {"x": x})
+
+
+def test_int16_has_no_mask() -> None:
+    quant = QuantParams.per_tensor(0.0005)
+    attrs = {"filter": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "activation": "relu"}
+    with pytest.raises(GraphError, match="because no gradient passes"):
+        cases.forward("max_pool2d", [cases.activation("x", (1, 4, 4, 2), quant, DType.INT16)], attrs, quant, ("y", "mask"))
+
+
 @needs_litert
 @settings(max_examples=25, deadline=None)
 @given(geometries(), st.booleans(), st.integers(0, 999))

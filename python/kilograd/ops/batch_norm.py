@@ -1,6 +1,6 @@
 """Batch normalization of a float model, with the statistics of training: y = (x - mean) / sqrt(variance + epsilon) * gamma + beta.
 
-Operands: x [.., channels], gamma, beta, mean, variance (constants [channels]). Attributes: epsilon (default 1e-5), activation.
+Operands: x [.., channels], gamma, beta, mean, variance (constants [channels]). Attribute: epsilon (default 1e-5).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BatchNorm(support.FloatOnlyOperator):
     def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         x, gamma, beta, mean, variance = (np.asarray(v) for v in inputs)
         factor = gamma / np.sqrt(variance + x.dtype.type(node.attrs.get("epsilon", 1e-5)))
-        return [support.apply_activation(node, (x - mean) * factor + beta)]
+        return [(x - mean) * factor + beta]
 
     def rows(self, graph: Graph, node: Node, first: int, last: int) -> tuple[int, int] | None:
         return first, last

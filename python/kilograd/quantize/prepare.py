@@ -12,7 +12,7 @@ from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Tensor
 from kilograd.ir.passes import remove_dead_nodes
 
 #: operators with weights: the axis of the output channels in the weights
-CHANNEL_AXIS = {"conv2d": 0, "depthwise_conv2d": 3, "fully_connected": 0, "transpose_conv2d": 0}
+CHANNEL_AXIS = {"conv2d": 0, "depthwise_conv2d": 3, "fully_connected": 0, "transpose_conv": 0}
 #: operators into which an activation can be fused
 FUSED_INTO = (*CHANNEL_AXIS, "add", "sub", "mul")
 
