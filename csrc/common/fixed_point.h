@@ -14,6 +14,12 @@ static inline int32_t kg_sat_s32(int64_t v) { return v > INT32_MAX ? INT32_MAX :
 /* a + b with wrap-around (a hostile bias must not be undefined behaviour). */
 static inline int32_t kg_add_wrap(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
 
+/* a - b with wrap-around. */
+static inline int32_t kg_sub_wrap(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+
+/* a * 2^shift saturated to int32, shift in 0..31 (gemmlowp SaturatingRoundingMultiplyByPOT). */
+static inline int32_t kg_saturating_shl(int32_t a, int32_t shift) { return kg_sat_s32((int64_t)a * ((int64_t)1 << shift)); }
+
 /* a * 2^shift with wrap-around, shift in 0..31 (left shifts of negative values are undefined in C). */
 static inline int32_t kg_shl_s32(int32_t a, int32_t shift) { return (int32_t)((uint32_t)a << shift); }
 
@@ -24,6 +30,18 @@ static inline int32_t kg_doubling_high_mul(int32_t a, int32_t b) {
   int64_t ab = (int64_t)a * b;
   int64_t nudge = ab >= 0 ? (1 << 30) : (1 - (1 << 30));
   return (int32_t)((ab + nudge) / ((int64_t)1 << 31));
+}
+
+/* 1 / (1 + a) for a in [0, 1), both Q0.31: Newton's iteration on half the denominator, in Q2.29
+ * (gemmlowp one_over_one_plus_x_for_x_in_0_1). */
+static inline int32_t kg_one_over_one_plus(int32_t a) {
+  const int32_t half_denominator = (int32_t)(((int64_t)a + INT32_MAX + 1) / 2);
+  int32_t x = 1515870810 + kg_doubling_high_mul(half_denominator, -1010580540); /* 48/17 - 32/17 d */
+  for (int32_t i = 0; i < 3; ++i) {
+    const int32_t rest = ((int32_t)1 << 29) - kg_doubling_high_mul(half_denominator, x);
+    x += kg_saturating_shl(kg_doubling_high_mul(x, rest), 2);
+  }
+  return kg_saturating_shl(x, 1);
 }
 
 /* a / 2^shift rounded half away from zero, shift in 0..31 (gemmlowp RoundingDivideByPOT). */

@@ -18,6 +18,7 @@ GEOMETRY = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
 POOL = {"filter": (2, 3), "stride": (2, 1), "padding": (1, 0, 1, 1)}
 MEAN, X = {"axes": (1, 2)}, (1, 4, 5, 6)
 SUM = {"sizes": (4, 30), "strides": (60, 1), "many": (2,), "steps": (30,)}
+WIDE = QuantParams.per_tensor(1 / 32768, 0)
 PROBABILITY = QuantParams.per_tensor(1 / 256, -128)
 
 
@@ -204,6 +205,22 @@ def svdf(op: str, dtype: DType = DType.INT16) -> Case:
     return b.graph, b.node(op, inputs, results, {"rank": 2, "activation": "none"}, ("memory",)), b.values
 
 
+def declared(op: str, x: DType, y: DType, attrs: dict[str, Any] | None = None, y_quant: QuantParams | None = WIDE) -> Case:
+    """A node of one operand with declared types."""
+    graph, node = Graph("test"), Node(op, ["x"], ["y"], attrs or {}, "layer")
+    graph.add(cases.activation("x", X, None if x is DType.FLOAT32 else WIDE, x))
+    graph.add(cases.activation("y", X, y_quant, y))
+    operator(op).infer(graph, node)
+    graph.nodes.append(node)
+    return graph, node, {"x": np.random.default_rng(1).normal(0, 40, X).astype(x.numpy)}
+
+
+def prelu(op: str) -> Case:
+    alpha = Tensor("alpha", (6,), DType.INT8, Kind.CONST, cases.QUANT, cases.random_int8(2, (6,)))
+    graph, node = cases.forward(op, [cases.activation("x", X), alpha], {}, cases.QUANT, ("y", "mask"))
+    return graph, node, {"x": cases.random_int8(1, X)}
+
+
 NODES: dict[str, Callable[[], Case]] = {
     "conv2d_ref_s8": lambda: weighted("conv2d"),
     "conv2d_grad_input_ref_s8": lambda: grad_input("conv2d_grad_input"),
@@ -229,7 +246,7 @@ NODES: dict[str, Callable[[], Case]] = {
     "quantize_ref_f32_s8": lambda: quantize("quantize"),
     "dequantize_ref_s8_f32": lambda: plain("dequantize", {}, None),
     "lut_ref_s8": lambda: plain("relu6", {}, cases.QUANT, ("y", "mask")),
-    "lut_grad_ref_s8": lambda: gradient("lut_grad", {"table": np.arange(-128, 128) * 250}, X, X, DType.INT8),
+    "lut_grad_ref_s8": lambda: gradient("lut_grad", {"table": np.arange(-128, 128) * 250, "unit": -15}, X, X, DType.INT8),
     "clamp_grad_ref_s8": lambda: gradient("clamp_grad", {}, X, X, DType.BITS),
     "grad_sum_ref_s8": lambda: grad_sum("grad_sum"),
     "strided_copy_ref_any": rescaled,
@@ -253,6 +270,18 @@ NODES: dict[str, Callable[[], Case]] = {
     "svdf_ref_s8_s8": lambda: svdf("svdf", DType.INT8),
     "svdf_grad_newest_ref_s16": lambda: svdf("svdf_grad_newest"),
     "svdf_grad_time_ref_s16": lambda: svdf("svdf_grad_time"),
+    "rescale_ref": lambda: declared("leaky_relu", DType.INT16, DType.INT16, {"alpha": 0.3}),
+    "logistic_ref_s16": lambda: declared("logistic", DType.INT16, DType.INT16),
+    "softmax_ref_s16": lambda: declared("softmax", DType.INT16, DType.INT16, {"beta": 900.0}),
+    "softmax_ref_s8_s16": lambda: declared("softmax", DType.INT8, DType.INT16, {"beta": 900.0}, QuantParams.per_tensor(1 / 65536, -32768)),
+    "prelu_ref_s8": lambda: prelu("prelu"),
+    "prelu_grad_ref_s8": lambda: gradient("prelu_grad", {"slopes": np.arange(6), "one": 512, "unit": -9, "x_zero": 3}, X, X, DType.INT8),
+    "quantize_ref_f32_s16": lambda: declared("quantize", DType.FLOAT32, DType.INT16),
+    "dequantize_ref_s16_f32": lambda: declared("dequantize", DType.INT16, DType.FLOAT32, None, None),
+    "log_softmax_ref_s8": lambda: plain("log_softmax", {}, QuantParams.per_tensor(1 / 16, 127)),
+    "log_softmax_ref_f32": lambda: declared("log_softmax", DType.FLOAT32, DType.FLOAT32, None, None),
+    "log_softmax_grad_ref_s8": lambda: gradient("log_softmax_grad", {}, X, X, DType.INT8),
+    "cast_ref": lambda: declared("cast", DType.FLOAT32, DType.INT8),
 }  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def test_test_file(name: str, op: Operator) -> None:
     path = ROOT / "tests" / "ops" / f"test_{module_of(op)}.py"
     assert path.is_file(), f"'{name}' has no tests: {path.relative_to(ROOT)} is missing"
     if own(op, "backward"):
-        calls = re.search(r"\bcheck_(gradients|layer)\(", path.read_text())
+        calls = re.search(r"\bcheck_(gradients|layer|table_gradient)\(", path.read_text())
         assert calls, f"{path.name} does not compare the backward rule of '{name}' with finite differences"
 
 

@@ -11,7 +11,7 @@ from kilograd.ops import operator
 from tests.ops import cases
 from tests.ops.finite_difference import check_gradients
 from tests.ops.litert_model import needs_litert
-from tests.ops.table_cases import check_forward, check_litert
+from tests.ops.table_cases import check_forward, check_litert, check_litert16, wide_quants
 
 quants = st.builds(QuantParams.per_tensor, st.floats(0.005, 0.3), st.integers(-128, 127))
 
@@ -27,6 +27,13 @@ def test_forward(x: QuantParams, y: QuantParams) -> None:
 @given(quants, quants, st.booleans())
 def test_forward_equals_litert(x: QuantParams, y: QuantParams, is_unsigned: bool) -> None:
     check_litert("relu6", "RELU6", x, y, is_unsigned)
+
+
+@needs_litert
+@settings(max_examples=10, deadline=None)
+@given(wide_quants, wide_quants)
+def test_int16_equals_litert(x: QuantParams, y: QuantParams) -> None:
+    check_litert16("relu6", "RELU6", x, y)
 
 
 def test_finite_differences() -> None:

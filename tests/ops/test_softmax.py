@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kilograd.errors import GraphError
-from kilograd.ir.graph import QuantParams
+from kilograd.ir.graph import Array, DType, Graph, Node, QuantParams
+from kilograd.ops.base import infer_outputs
 from kilograd.ops.softmax import exp_table
 from tests.ops import cases
 from tests.ops.finite_difference import check_gradients
@@ -50,6 +51,45 @@ def test_forward_equals_litert(rows: int, depth: int, scale: float, beta: float,
     result = Value(shape, kind, 1 / 256, -128 + shift)
     want = run_one("SOFTMAX", [Value(shape, kind, scale, 4 + shift)], result, options("SoftmaxOptions", Beta=beta), [given_x])
     np.testing.assert_array_equal(cases.same(graph, node, {"x": x})["y"], cases.signed(want) if is_unsigned else want)
+
+
+@needs_litert
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 300), scales, betas, st.booleans(), st.integers(0, 999))
+def test_int8_to_int16_equals_litert(rows: int, depth: int, scale: float, beta: float, is_unsigned: bool, seed: int) -> None:
+    shape, q = (rows, depth), QuantParams.per_tensor(1 / 65536, -32768)
+    x, (kind, shift) = cases.random_int8(seed, shape), ("uint8", 128) if is_unsigned else ("int8", 0)
+    operand, result = Value(shape, kind, scale, 4 + shift), Value(shape, "int16", q.s, q.z)
+    want = run_one("SOFTMAX", [operand], result, options("SoftmaxOptions", Beta=beta), [cases.unsigned(x) if is_unsigned else x])
+    np.testing.assert_array_equal(to_int16(x, QuantParams.per_tensor(scale, 4), q, beta), want)
+
+
+@needs_litert
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 300), st.floats(1e-6, 1e-2), betas, st.booleans(), st.integers(0, 999))
+def test_int16_equals_litert(rows: int, depth: int, scale: float, beta: float, extremes: bool, seed: int) -> None:
+    shape, y = (rows, depth), QuantParams.per_tensor(1 / 32768, 0)
+    rng = np.random.default_rng(seed)
+    x = rng.choice([-32768, 32767], shape) if extremes else rng.integers(-32768, 32768, shape)
+    x = x.astype(np.int16)
+    operand, result = Value(shape, "int16", scale, 0), Value(shape, "int16", y.s, y.z)
+    want = run_one("SOFTMAX", [operand], result, options("SoftmaxOptions", Beta=beta), [x])
+    np.testing.assert_array_equal(to_int16(x, QuantParams.per_tensor(scale, 0), y, beta), want)
+
+
+def to_int16(x: Array, x_quant: QuantParams, y_quant: QuantParams, beta: float) -> Array:
+    """C, which equals NumPy, for an int16 result."""
+    graph, node = Graph("test"), Node("softmax", ["x"], ["y"], {"beta": beta}, "layer")
+    graph.add(cases.activation("x", x.shape, x_quant, DType(x.dtype.name)))
+    graph.add(cases.activation("y", x.shape, y_quant, DType.INT16))
+    infer_outputs(graph, node)
+    graph.nodes.append(node)
+    return cases.same(graph, node, {"x": x})["y"]
+
+
+def test_int16_depth() -> None:
+    x = np.zeros((1, 65535), np.int16)
+    assert (to_int16(x, QuantParams.per_tensor(1e-3, 0), QuantParams.per_tensor(1 / 32768, 0), 1.0) <= 1).all()
 
 
 def test_table_is_the_exponential() -> None:

@@ -19,16 +19,27 @@ static int32_t round_float(uint32_t bits) {
   return negative ? -v : v;
 }
 
+/* x / scale as integer. */
+static int32_t steps(float x, float scale) {
+  const float ratio = x / scale;
+  uint32_t bits; /* through memory: no excess precision survives */
+  memcpy(&bits, &ratio, sizeof bits);
+  return round_float(bits);
+}
+
 void kg_quantize_ref_f32_s8(const kg_quantize_args *a, const kg_memory *mem) {
   const float *x = (const float *)kg_in(mem, a->x);
   kg_output out = kg_output_begin(mem, a->y, a->mask, a->zero, -128, 127);
   float scale;
   memcpy(&scale, &a->scale, sizeof scale);
-  for (int32_t i = 0; i < a->count; ++i) {
-    const float ratio = x[i] / scale;
-    uint32_t bits; /* through memory: no excess precision survives */
-    memcpy(&bits, &ratio, sizeof bits);
-    kg_output_put(&out, round_float(bits));
-  }
+  for (int32_t i = 0; i < a->count; ++i) kg_output_put(&out, steps(x[i], scale));
   kg_output_end(&out);
+}
+
+void kg_quantize_ref_f32_s16(const kg_quantize_args *a, const kg_memory *mem) {
+  const float *x = (const float *)kg_in(mem, a->x);
+  int16_t *y = (int16_t *)kg_out(mem, a->y);
+  float scale;
+  memcpy(&scale, &a->scale, sizeof scale);
+  for (int32_t i = 0; i < a->count; ++i) y[i] = (int16_t)kg_clamp_s32(steps(x[i], scale) + a->zero, -32768, 32767);
 }

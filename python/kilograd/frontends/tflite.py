@@ -26,7 +26,7 @@ from kilograd.ops.base import infer_outputs, operator, operators
 DTYPES = {
     "INT8": DType.INT8, "UINT8": DType.INT8, "INT16": DType.INT16, "INT32": DType.INT32, "INT64": DType.INT64, "FLOAT32": DType.FLOAT32
 }  # fmt: skip
-RANGES = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (0, 0), "INT32": (0, 0), "INT64": (0, 0)}
+RANGES = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767), "INT32": (0, 0), "INT64": (0, 0)}
 ACTIVATIONS = ("INT8", "UINT8", "INT16", "INT32", "FLOAT32")  # element types that an input of a model may have
 SCALE_MIN, SCALE_MAX = 1.2e-38, 1e30
 MAX_BYTES = 1 << 30  # of one tensor: offsets in a plan have 30 bits
@@ -253,10 +253,18 @@ class Importer:
 
     def _append(self, op: RawOperator, node: Node) -> None:
         self.graph.nodes.append(node)
+        if rule.symmetric:
+            self._need_symmetric(op, node)
         try:
             infer_outputs(self.graph, node)
         except GraphError as error:
             raise ModelError(f"{op.where}: {error}") from error
+
+    def _need_symmetric(self, op: RawOperator, node: Node) -> None:
+        """int16 activations have zero point 0, but for operators that change quantizations."""
+        for t in (self.graph[name] for name in (*node.reads(), *node.outputs)):
+            if t.dtype is DType.INT16 and t.quant is not None and np.any(t.quant.zero_point):
+                raise ModelError(f"{op.where}: int16 tensor '{t.name}' has a zero point other than 0, which is not defined here.")
 
     def _operand(self, op: RawOperator, i: int) -> RawTensor:
         if i >= len(op.inputs) or op.inputs[i] < 0:

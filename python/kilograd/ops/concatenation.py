@@ -13,7 +13,7 @@ from kilograd.errors import GraphError
 from kilograd.ir.graph import Array, DType, Graph, Node, QuantParams, Shape
 from kilograd.ops import lut, support
 from kilograd.ops.base import TensorType, register
-from kilograd.ops.logistic import round_away
+from kilograd.ops.lut import round_away
 from kilograd.ops.strided_copy import Move, MoveOperator, strides
 
 

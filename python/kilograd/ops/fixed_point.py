@@ -102,6 +102,30 @@ def requantize_wide_once(a: Array, multiplier: Array, shift: Array) -> Array:
     return np.clip(((v >> 16) * m + (low >> 16)) >> (total - 16), I32_MIN, I32_MAX)
 
 
+def high_mul(a: int, b: int) -> int:
+    """kg_doubling_high_mul on Python ints."""
+    return int(doubling_high_mul(np.array(a, np.int64), np.array(b, np.int64)))
+
+
+def shr_rounded(a: int, shift: int) -> int:
+    """kg_rounding_shr on Python ints."""
+    return int(rounding_shr(np.array(a, np.int64), np.array(shift, np.int64)))
+
+
+def shl_saturated(a: int, shift: int) -> int:
+    """kg_saturating_shl on Python ints."""
+    return max(I32_MIN, min(I32_MAX, a << shift))
+
+
+def one_over_one_plus(a: int) -> int:
+    """kg_one_over_one_plus: 1 / (1 + a), both Q0.31."""
+    half = (a + 2**31) // 2
+    x = 1515870810 + high_mul(half, -1010580540)
+    for _ in range(3):
+        x += shl_saturated(high_mul(x, (1 << 29) - high_mul(half, x)), 2)
+    return shl_saturated(x, 1)
+
+
 def key(name: str) -> int:
     """Key of a tensor's random stream: CRC-32 of its name, so that pruning other tensors away changes nothing."""
     return zlib.crc32(name.encode())
@@ -248,9 +272,7 @@ def update_round(value: Array, step: Array, fraction: int, rounding: int, random
     return (t + r) >> fraction
 
 
-def update_weight(
-    w: Array, f: Array | None, index: Array, step: Array, rounding: int, start: int, lo: int, hi: int
-) -> None:
+def update_weight(w: Array, f: Array | None, index: Array, step: Array, rounding: int, start: int, lo: int, hi: int) -> None:
     """kg_update_weight on elements `index` (linear) of int8 arrays `w` and `f`, in place."""
     wf = w.reshape(-1)
     if f is not None:

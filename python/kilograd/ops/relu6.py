@@ -1,9 +1,9 @@
-"""ReLU6 as an operator of its own: int8, own quantization of the result. Operand: x. Results: y, clamp mask (optional)."""
+"""ReLU6 as an operator of its own, own quantization of the result. Operand: x. Results: y, clamp mask (optional)."""
 
 from __future__ import annotations
 
 from kilograd.ops.base import register
-from kilograd.ops.relu import Rectifier
+from kilograd.ops.rescale import Rectifier
 
 
 @register
@@ -12,4 +12,5 @@ class Relu6(Rectifier):
 
     name = "relu6"
     tflite = ("RELU6",)
+    onnx = ("Clip",)
     ceiling = 6.0

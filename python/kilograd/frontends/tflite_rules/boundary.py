@@ -1,4 +1,4 @@
-"""Where real numbers become integers and back."""
+"""Where real numbers become integers and back, and integers other integers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ def quantize(importer: Importer, op: RawOperator) -> Converted:
 
 
 def dequantize(importer: Importer, op: RawOperator) -> Converted:
-    """DEQUANTIZE: int8 to float32."""
+    """DEQUANTIZE: integers to float32."""
     return Converted([importer.activation(op, 0)])
 
 
+def cast(importer: Importer, op: RawOperator) -> Converted:
+    """CAST: stored integers or float32 to another type."""
+    attrs = {"x_unsigned": importer.unsigned(op, 0), "y_unsigned": importer.raw.tensors[op.outputs[0]].type == "UINT8"}
+    return Converted([importer.activation(op, 0)], attrs)
+
+
 RULES: dict[str, Rule] = {
-    "QUANTIZE": Rule((1, 1), "", quantize),
-    "DEQUANTIZE": Rule((1, 1), "", dequantize),
+    "QUANTIZE": Rule((1, 1), "", quantize, symmetric=False),
+    "DEQUANTIZE": Rule((1, 1), "", dequantize, symmetric=False),
+    "CAST": Rule((1, 1), "", cast, symmetric=False),
 }

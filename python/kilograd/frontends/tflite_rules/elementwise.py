@@ -19,8 +19,26 @@ def binary(importer: Importer, op: RawOperator) -> Converted:
 
 
 def unary(importer: Importer, op: RawOperator) -> Converted:
-    """LOGISTIC, RELU, RELU6."""
+    """Functions of one operand without options."""
     return Converted([importer.activation(op, 0)])
+
+
+def leaky_relu(importer: Importer, op: RawOperator) -> Converted:
+    """LEAKY_RELU."""
+    alpha = float(op.options.Alpha())
+    if not abs(alpha) <= 1e6:  # false for NaN too
+        raise ModelError(f"{op.where} has alpha {alpha}; it must be a number. The file is damaged: export it again.")
+    return Converted([importer.activation(op, 0)], {"alpha": alpha})
+
+
+def prelu(importer: Importer, op: RawOperator) -> Converted:
+    """PRELU with constant slopes."""
+    return Converted([importer.activation(op, 0), importer.activation(op, 1)])
+
+
+def gelu(importer: Importer, op: RawOperator) -> Converted:
+    """GELU, exact or by tanh."""
+    return Converted([importer.activation(op, 0)], {"approximate": bool(op.options.Approximate())})
 
 
 def softmax(importer: Importer, op: RawOperator) -> Converted:
@@ -34,8 +52,15 @@ def softmax(importer: Importer, op: RawOperator) -> Converted:
 RULES: dict[str, Rule] = {
     "ADD": Rule((2, 2), "AddOptions", binary, optional=True),
     "MUL": Rule((2, 2), "MulOptions", binary, optional=True),
-    "SOFTMAX": Rule((1, 1), "SoftmaxOptions", softmax),
-    "LOGISTIC": Rule((1, 1), "", unary),
-    "RELU": Rule((1, 1), "", unary),
-    "RELU6": Rule((1, 1), "", unary),
+    "SOFTMAX": Rule((1, 1), "SoftmaxOptions", softmax, symmetric=False),
+    "LEAKY_RELU": Rule((1, 1), "LeakyReluOptions", leaky_relu),
+    "PRELU": Rule((2, 2), "", prelu),
+    "GELU": Rule((1, 1), "GeluOptions", gelu),
 }
+RULES |= {
+    name: Rule((1, 1), "", unary)
+    for name in (
+        "ABS", "ELU", "EXP", "HARD_SWISH", "LOG", "LOGISTIC", "LOG_SOFTMAX", "NEG", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "RSQRT",
+        "SQRT", "SQUARE", "TANH",
+    )
+}  # fmt: skip

@@ -42,6 +42,7 @@ class Rule:
     handler: Handler
     optional: bool = False  # options may be missing
     results: tuple[int, int] = (1, 1)  # number of results it may have
+    symmetric: bool = True  # int16 operands and results must have zero point 0
 
 
 def activation(op: RawOperator) -> str:

@@ -1,0 +1,26 @@
+"""exp: C equals NumPy equals LiteRT for every int8; the gradient agrees with finite differences."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from kilograd.ir.graph import QuantParams
+from tests.ops.litert_model import needs_litert
+from tests.ops.table_cases import check_forward, check_litert, check_table_gradient, quants
+
+
+@settings(max_examples=40, deadline=None)
+@given(quants, quants)
+def test_forward(x: QuantParams, y: QuantParams) -> None:
+    check_forward("exp", x, y)
+
+
+@needs_litert
+@settings(max_examples=40, deadline=None)
+@given(quants, quants)
+def test_forward_equals_litert(x: QuantParams, y: QuantParams) -> None:
+    check_litert("exp", "EXP", x, y, False)
+
+
+def test_finite_differences() -> None:
+    check_table_gradient("exp", QuantParams.per_tensor(0.02, 4), QuantParams.per_tensor(0.05, -128))
