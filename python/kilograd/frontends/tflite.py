@@ -253,7 +253,7 @@ class Importer:
 
     def _append(self, op: RawOperator, node: Node) -> None:
         self.graph.nodes.append(node)
-        if rule.symmetric:
+        if RULES[op.name].symmetric:
             self._need_symmetric(op, node)
         try:
             infer_outputs(self.graph, node)
