@@ -47,6 +47,25 @@ def test_errors_are_one_paragraph(files: tuple[Path, Path], options: list[str], 
     assert code != 0 and text in error and "Traceback" not in error
 
 
+def test_without_data(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capsys, "quantize", files[0], "--data-free", "--input-range=-3,3", "-o", tmp_path / "q.tflite")
+    assert found["calibration"] == "made-up samples" and (tmp_path / "q.tflite").stat().st_size == found["bytes"]
+    for wrong, text in (
+        ([], "one of the two"),
+        (["--data-free"], "--input-range"),
+        (["--data-free", "--input-range", "3"], "lowest and the"),
+    ):
+        code, _, error = call(capsys, "quantize", files[0], *wrong)
+        assert code == 1 and text in error
+
+
+def test_an_onnx_file(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx = pytest.importorskip("onnx")
+    code, _, error = call(capsys, "quantize", files[0], "--calibrate", files[1], "-o", tmp_path / "q.onnx")
+    assert code == 0, error
+    onnx.checker.check_model(onnx.load(tmp_path / "q.onnx"), full_check=True)
+
+
 def test_a_float_model_alone_cannot_be_compiled_and_the_error_names_this_command(
     files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

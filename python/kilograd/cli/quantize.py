@@ -14,13 +14,14 @@ from kilograd.cli.options import Json, Model
 from kilograd.errors import DataError
 from kilograd.exports import check_suffix, export
 from kilograd.quantize import QuantizeConfig, quantize_model
+from kilograd.quantize.api import MADE_UP_SAMPLES, require_float
 from kilograd.quantize.data import DataRule, calibration_samples
 
 Method = Literal["minmax", "percentile", "mse", "entropy"]
 Equalize = Literal["off", "weights", "activations"]
 DEFAULT = QuantizeConfig()
 Calibrate = Annotated[Path | None, typer.Option("--calibrate", metavar="D.npz", help="Samples: x_train, or x.", show_default=False)]
-Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="q.tflite", show_default=False)]
+Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="q.tflite or q.onnx.", show_default=False)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,6 +32,8 @@ def add_to(app: typer.Typer) -> None:
         model: Model,
         calibrate: Calibrate = None,
         output: Output = None,
+        data_free: Annotated[bool, typer.Option("--data-free", help="Calibrate without data; needs --input-range.")] = False,
+        input_range: Annotated[str | None, typer.Option(metavar="LOW,HIGH", help="Real range of the input.", show_default=False)] = None,
         data_scale: Annotated[float | None, typer.Option(help="Stored integers mean scale * (q - zero).", show_default=False)] = None,
         data_zero: Annotated[int | None, typer.Option(help="Zero point of stored integers.", show_default=False)] = None,
         mean: Annotated[str | None, typer.Option(metavar="M[,M,M]", help="x = (value - mean) / std.", show_default=False)] = None,
@@ -46,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
         show: Annotated[bool, typer.Option("--report", help="Print the signal-to-noise ratio of every layer.")] = False,
         as_json: Json = False,
     ) -> None:
-        """Quantize a float model to int8 with samples of real data."""
+        """Quantize a float model to int8 with samples of real data, or without any."""
         report = Report(as_json)
         if output is not None:
             check_suffix(output)
@@ -55,16 +58,28 @@ def add_to(app: typer.Typer) -> None:
             dense_per_channel=dense_per_channel, io=io, samples=samples,
         )  # fmt: skip
         graph = kg.load(model)
-        if calibrate is None:
-            raise DataError("calibration needs samples: --calibrate DATA.npz")
-        rule = DataRule(data_scale, data_zero, _numbers(mean, "--mean"), _numbers(std, "--std"))
-        x, note = calibration_samples(calibrate, graph[graph.inputs[0]].shape, rule)
-        with report.progress("calibrate", min(samples, len(x))) as done:
-            result = quantize_model(graph, x, config, done)
+        if (calibrate is None) != data_free:
+            raise DataError("give samples, --calibrate DATA.npz, or --data-free with --input-range LOW,HIGH; one of the two")
+        x, note = None, "no data"
+        if calibrate is not None:
+            require_float(graph)
+            rule = DataRule(data_scale, data_zero, _numbers(mean, "--mean"), _numbers(std, "--std"))
+            x, note = calibration_samples(calibrate, graph[graph.inputs[0]].shape, rule)
+        with report.progress("calibrate", min(samples, MADE_UP_SAMPLES if x is None else len(x))) as done:
+            result = quantize_model(graph, x, config, done, _range(input_range))
         if output is not None:
             export(result.graph, output)
         size = output.stat().st_size if output is not None else None
-        report.result({"model": graph.name, "data": note, "output": str(output) if output else None, "bytes": size, **result.report})
+        report.result(
+            {
+                "model": graph.name,
+                "data": note,
+                "calibration": result.report["calibration"],
+                "output": str(output) if output else None,
+                "bytes": size,
+                **result.report,
+            }
+        )
         report.say(f"{model.name}: {note}")
         _say(report, result.report, show)
         if output is not None and size is not None:
@@ -76,6 +91,13 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...]:
         return tuple(float(v) for v in text.split(",")) if text else ()
     except ValueError:
         raise DataError(f"{option} is '{text}'; give a number, or numbers with commas between them") from None
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    values = _numbers(text, "--input-range")
+    if values and len(values) != 2:
+        raise DataError(f"--input-range is '{text}'; give the lowest and the highest value, such as 0,255")
+    return (values[0], values[1]) if values else None
 
 
 def _say(report: Report, found: dict[str, Any], everything: bool) -> None:

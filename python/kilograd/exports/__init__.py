@@ -7,7 +7,7 @@ from pathlib import Path
 from kilograd.errors import ModelError
 from kilograd.ir.graph import Graph
 
-SUFFIXES = (".tflite",)
+SUFFIXES = (".tflite", ".onnx")
 
 
 def check_suffix(path: Path) -> None:
@@ -19,6 +19,11 @@ def check_suffix(path: Path) -> None:
 def export(graph: Graph, path: Path) -> None:
     """Write a model file; the suffix chooses the format."""
     check_suffix(path)
-    from kilograd.exports.tflite import write_tflite
+    if path.suffix.lower() == ".tflite":
+        from kilograd.exports.tflite import write_tflite
 
-    path.write_bytes(write_tflite(graph))
+        path.write_bytes(write_tflite(graph))
+    else:
+        from kilograd.exports.onnx import write_onnx
+
+        path.write_bytes(write_onnx(graph))

@@ -10,16 +10,21 @@ import numpy as np
 
 from kilograd.errors import DataError, ModelError
 from kilograd.ir.graph import Array, DType, Graph
+from kilograd.quantize.aware import aware_ranges
 from kilograd.quantize.config import QuantizeConfig
 from kilograd.quantize.convert import to_integers
-from kilograd.quantize.groups import constraint_groups
+from kilograd.quantize.equalize import equalize
+from kilograd.quantize.groups import Groups, constraint_groups
 from kilograd.quantize.lockstep import Twin, correct_biases
 from kilograd.quantize.measure import measure
 from kilograd.quantize.observe import Progress, find_range, observe
 from kilograd.quantize.prepare import prepare
 from kilograd.quantize.scheme import activation_params, group_ranges
+from kilograd.quantize.synthetic import synthetic_inputs
 
 LOCKSTEP_SAMPLES = 64
+AWARE_SAMPLES = 32
+MADE_UP_SAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -70,20 +75,61 @@ def spread(feeds: dict[str, Array], count: int) -> dict[str, Array]:
     return {name: value[picked] for name, value in feeds.items()}
 
 
+def widened(ranges: dict[str, tuple[float, float]], graph: Graph, groups: Groups, margin: float) -> dict[str, tuple[float, float]]:
+    """Ranges found without real data, made wider by a factor; those of inputs are known."""
+    known = {groups.find(t) for t in graph.inputs}
+    return {root: r if root in known else (r[0] * margin, r[1] * margin) for root, r in ranges.items()}
+
+
 def quantize_model(
-    graph: Graph, data: Array | Mapping[str, Array], config: QuantizeConfig | None = None, progress: Progress = lambda n: None
+    graph: Graph,
+    data: Array | Mapping[str, Array] | None,
+    config: QuantizeConfig | None = None,
+    progress: Progress = lambda n: None,
+    input_range: tuple[float, float] | None = None,
 ) -> Quantized:
-    """Quantize a float graph with calibration samples (real values, [n, ...])."""
+    """Quantize a float graph with calibration samples (real values, [n, ...]).
+
+    Without data, samples are made up within `input_range` (the lowest and highest value of the inputs), and where the graph still knows the
+    statistics of its batch normalisations, activations are given these.
+    """
     config = config or QuantizeConfig()
     require_float(graph)
-    feeds = check_feeds(graph, data, config.samples)
-    prepared = prepare(graph)
-    seen = observe(prepared, feeds, config, progress)
+    prepared, promised = prepare(graph), None
+    if data is None:
+        feeds, promised = made_up(graph, input_range, config), prepared.meta["batch_norm"]
+    else:
+        feeds = check_feeds(graph, data, config.samples)
+    seen = observe(prepared, feeds, config, progress, promised)
+    if config.equalize != "off":
+        prepared = equalize(prepared, config.equalize, seen, config.dense_per_channel)
+        promised = None if promised is None else prepared.meta["batch_norm"]
+        seen = observe(prepared, feeds, config, progress, promised)
     groups = constraint_groups(prepared)
     ranges = group_ranges(prepared, groups, {name: find_range(s, config) for name, s in seen.items()})
-    params = activation_params(prepared, groups, ranges)
-    few = spread(feeds, LOCKSTEP_SAMPLES)
-    corrected = correct_biases(prepared, groups, params, config, few) if config.bias_correction else prepared
+    if data is None:
+        ranges = widened(ranges, prepared, groups, config.margin)
+    if config.output_aware:
+        ranges = aware_ranges(prepared, groups, ranges, config, spread(feeds, AWARE_SAMPLES), lambda n: None)
+    params, few = activation_params(prepared, groups, ranges), spread(feeds, LOCKSTEP_SAMPLES)
+    corrected = correct_biases(prepared, groups, params, config, few, promised) if config.bias_correction else prepared
     integers = to_integers(corrected, groups, params, config)
     report = measure(Twin(corrected, groups, params, config), few, seen)
-    return Quantized(integers, corrected, report)
+    return Quantized(integers, corrected, {"calibration": _source(data is None, bool(promised)), **report})
+
+
+def _source(made: bool, promised: bool) -> str:
+    if not made:
+        return "data"
+    return "made-up samples with the statistics of batch normalisation" if promised else "made-up samples"
+
+
+def made_up(graph: Graph, input_range: tuple[float, float] | None, config: QuantizeConfig) -> dict[str, Array]:
+    """Samples for every input within the range."""
+    if input_range is None or not input_range[0] < input_range[1]:
+        raise DataError("calibration without data needs the range of the input: --input-range LOW,HIGH, such as 0,255 or -1,1")
+    return {
+        t: synthetic_inputs(graph[t].shape, *input_range, min(config.samples, MADE_UP_SAMPLES), seed)
+        for seed, t in enumerate(graph.inputs)
+        if graph[t].dtype is DType.FLOAT32
+    }

@@ -25,16 +25,16 @@ class QuantizeConfig:
     without real data.
     """
 
-    method: Method = "minmax"
+    method: Method = "mse"
     percentile: float = 99.99
-    equalize: Equalize = "off"
+    equalize: Equalize = "activations"
     bias_correction: bool = True
     output_aware: bool = False
     dense_per_channel: bool = False
     io: Io = "int8"
     samples: int = 256
     batch: int = 16
-    margin: float = 1.1
+    margin: float = 1.0
 
     def __post_init__(self) -> None:
         for field, values in (("method", Method), ("equalize", Equalize), ("io", Io)):

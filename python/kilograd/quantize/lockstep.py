@@ -16,7 +16,7 @@ from kilograd.ops import support
 from kilograd.quantize.config import QuantizeConfig
 from kilograd.quantize.groups import Groups
 from kilograd.quantize.prepare import constant, set_constant, weighted
-from kilograd.quantize.runner import Runner
+from kilograd.quantize.runner import Promised, Runner
 from kilograd.quantize.scheme import LayerIntegers, Params, constant_operands, fake_quantize
 
 Values = dict[str, Array]
@@ -76,9 +76,17 @@ def store(node: Node, values: Values, results: list[Array]) -> None:
     values.update({t: v for t, v in zip(node.outputs, results, strict=False) if t})
 
 
-def correct_biases(graph: Graph, groups: Groups, params: Params, config: QuantizeConfig, feeds: Values) -> Graph:
-    """Biases that make the mean of each channel, over the samples, what it is in the float network (Nagel 2019, empirical)."""
+def correct_biases(
+    graph: Graph, groups: Groups, params: Params, config: QuantizeConfig, feeds: Values, promised: Promised | None = None
+) -> Graph:
+    """Biases that make the mean of each channel, over the samples, what it is in the float network (Nagel 2019).
+
+    With data, errors of the layers before are corrected too. With `promised` statistics (see Runner) each layer sees values that have
+    these, and only its own error is corrected.
+    """
     out = graph.copy()
+    if promised is not None:
+        return _correct_alone(out, Twin(out, groups, params, config), feeds, promised)
     twin = Twin(out, groups, params, config)
     real, quantized = dict(feeds), twin.feed(feeds)
     for i, node in enumerate(out.nodes):
@@ -98,6 +106,25 @@ def correct_biases(graph: Graph, groups: Groups, params: Params, config: Quantiz
             twin.layers.pop(i)
             store(node, quantized, twin.step(i, quantized))
         twin.runner.forget(i, real, quantized)
+    out.drop_unused()
+    return out
+
+
+def _correct_alone(out: Graph, twin: Twin, feeds: Values, promised: Promised) -> Graph:
+    runner, real = Runner(out, promised=promised), dict(feeds)
+    for i, node in enumerate(out.nodes):
+        if weighted(out, node):
+            bare, x = replace(node, attrs={**node.attrs, "activation": "none"}), node.inputs[0]
+            want = twin.runner.step(bare, real)[0]
+            got = twin.runner.step(bare, {x: twin.quantized(x, real[x])}, twin.constants(i))[0]
+            axes = tuple(range(want.ndim - 1))
+            shift = want.mean(axis=axes, dtype=np.float64) - got.mean(axis=axes, dtype=np.float64)
+            old = constant(out, node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(len(shift))
+        results = runner.step(node, real)
+        if weighted(out, node):
+            set_constant(out, node, 2, old + shift, node.inputs[2] or f"{node.name}.bias")
+        store(node, real, results)
+        runner.forget(i, real)
     out.drop_unused()
     return out
 

@@ -10,7 +10,7 @@ import numpy as np
 from kilograd.errors import DataError
 from kilograd.ir.graph import Array, Graph, Node
 from kilograd.quantize.config import QuantizeConfig
-from kilograd.quantize.runner import Runner, batches, real_tensors
+from kilograd.quantize.runner import Promised, Runner, batches, real_tensors
 
 BINS = 2048
 Range = tuple[float, float]
@@ -35,10 +35,12 @@ class Statistics:
         return self.channel_sum / max(self.count, 1)
 
 
-def observe(graph: Graph, feeds: dict[str, Array], config: QuantizeConfig, done: Progress = lambda n: None) -> dict[str, Statistics]:
-    """Run the samples through the network, twice where histograms are needed."""
+def observe(
+    graph: Graph, feeds: dict[str, Array], config: QuantizeConfig, done: Progress = lambda n: None, promised: Promised | None = None
+) -> dict[str, Statistics]:
+    """Run the samples through the network, twice where histograms are needed. `promised`: see Runner."""
     found: dict[str, Statistics] = {}
-    runner, seen = Runner(graph), 0
+    runner, seen = Runner(graph, promised=promised), 0
     rounds: list[Callable[[str, Array], None]] = [lambda name, value: _extremes(found, name, value)]
     if config.method != "minmax":
         rounds.append(lambda name, value: _count(found[name], value))

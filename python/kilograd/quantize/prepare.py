@@ -44,9 +44,13 @@ def constant(graph: Graph, name: str) -> Array:
 
 
 def set_constant(graph: Graph, node: Node, i: int, value: Array, stem: str) -> None:
-    """Give a node a constant of its own as operand i."""
+    """Give a node a constant of its own as operand i; the one that it alone reads under the name `stem` is replaced."""
+    data = np.ascontiguousarray(value, np.float32)
+    if len(node.inputs) > i and node.inputs[i] == stem and len(graph.consumers(stem)) == 1:
+        graph.set(stem, shape=data.shape, data=data)
+        return
     name = graph.fresh(stem)
-    graph.add(Tensor(name, value.shape, DType.FLOAT32, Kind.CONST, None, np.ascontiguousarray(value, np.float32)))
+    graph.add(Tensor(name, data.shape, DType.FLOAT32, Kind.CONST, None, data))
     node.inputs += [""] * (i + 1 - len(node.inputs))
     node.inputs[i] = name
 

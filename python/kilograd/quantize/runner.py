@@ -6,7 +6,8 @@ other operator runs sample by sample through its `real`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,14 +109,29 @@ def run_batch(graph: Graph, node: Node, inputs: Sequence[Array | None], constant
     return [np.stack(parts) for parts in zip(*results, strict=True)]
 
 
+def matched(value: Array, mean: Array, deviation: Array) -> Array:
+    """A value moved and scaled so that its channels have the given mean and deviation."""
+    axes = tuple(range(value.ndim - 1))
+    old, width = value.mean(axis=axes, dtype=np.float64), value.std(axis=axes, dtype=np.float64)
+    gain = np.where(width > 1e-6 * max(float(width.max(initial=0.0)), 1e-30), deviation / np.maximum(width, 1e-30), 0.0)
+    return ((value - old) * gain + mean).astype(value.dtype)
+
+
 Visit = Callable[[Node, list[Array]], list[Array]]
 
 
-class Runner:
-    """Runs the nodes of a float graph on a batch and forgets values that nobody will read."""
+Promised = Mapping[str, tuple[Array, Array]]
 
-    def __init__(self, graph: Graph, keep: Sequence[str] = ()) -> None:
-        self.graph = graph
+
+class Runner:
+    """Runs the nodes of a float graph on a batch and forgets values that nobody will read.
+
+    `promised` holds (mean, deviation) of the channels of some results before their activation. Samples that were made up are given these
+    statistics there, layer by layer, so that what follows sees what training saw.
+    """
+
+    def __init__(self, graph: Graph, keep: Sequence[str] = (), promised: Promised | None = None) -> None:
+        self.graph, self.promised = graph, promised or {}
         self.constants = {t.name: np.asarray(t.data) for t in graph.tensors.values() if t.kind is Kind.CONST}
         self.last: dict[str, int] = {}
         for i, node in enumerate(graph.nodes):
@@ -127,7 +143,11 @@ class Runner:
         known = self.constants if constants is None else constants
         fixed = [bool(t) and t in known for t in node.inputs]
         operands = [None if not t else known[t] if c else values[t] for t, c in zip(node.inputs, fixed, strict=True)]
-        return run_batch(self.graph, node, operands, fixed)
+        if node.outputs[0] not in self.promised:
+            return run_batch(self.graph, node, operands, fixed)
+        bare = replace(node, attrs={**node.attrs, "activation": "none"})
+        (value,) = run_batch(self.graph, bare, operands, fixed)
+        return [support.apply_activation(node, matched(value, *self.promised[node.outputs[0]]))]
 
     def forget(self, i: int, *stores: dict[str, Array]) -> None:
         """Drop what node i was the last to read."""
