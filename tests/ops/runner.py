@@ -10,6 +10,7 @@ from kilograd import _core
 from kilograd.ir.graph import Array, Graph, Kind, Node
 from kilograd.ops import operator
 from kilograd.ops.base import Blob, ExponentOf, KernelCall, Operand, RunState
+from kilograd.ops.variant import implementation
 from kilograd.plan.plan import SEGMENT, make_ref
 from kilograd.plan.words import Places, call_words, calls_of, exponent_name, pack_words
 
@@ -52,7 +53,7 @@ def touched(graph: Graph, node: Node) -> list[str]:
     for name in list(names):
         if graph[name].exponent:
             names[exponent_name(graph, name)] = None
-    for call in calls_of(operator(node.op).lower(graph, node)):
+    for call in calls_of(implementation(node).lower(graph, node)):
         for value in call.fields.values():
             if isinstance(value, Operand):
                 names[value.tensor] = None
@@ -93,7 +94,7 @@ def place(
     for name in touched(graph, node):
         content = given[name].tobytes() if name in given else bytes([FILL]) * graph[name].nbytes
         refs[name] = segments.put(graph[name].kind, content)
-    scratch = segments.put(Kind.ARENA, bytes([FILL]) * operator(node.op).scratch_bytes(graph, node))
+    scratch = segments.put(Kind.ARENA, bytes([FILL]) * implementation(node).scratch_bytes(graph, node))
 
     def blob(value: Blob) -> int:
         return segments.put(Kind.CONST, np.ascontiguousarray(value.data).tobytes())
@@ -105,7 +106,7 @@ def place(
 
 def prepare(graph: Graph, node: Node, values: dict[str, Array]) -> tuple[list[tuple[str, bytes]], Memory]:
     """The calls of `node` (kernel, argument bytes) and the memory that they run on."""
-    _, _, args, memory = place(graph, node, initial(graph, node, values), calls_of(operator(node.op).lower(graph, node)))
+    _, _, args, memory = place(graph, node, initial(graph, node, values), calls_of(implementation(node).lower(graph, node)))
     return args, memory
 
 
@@ -114,7 +115,7 @@ def run_in_c(graph: Graph, node: Node, values: dict[str, Array]) -> dict[str, Ar
 
     `values` holds the operands by name; CONST and STATE tensors default to their data.
     """
-    calls = calls_of(operator(node.op).lower(graph, node))
+    calls = calls_of(implementation(node).lower(graph, node))
     given = initial(graph, node, values)
     if not calls:
         assert operator(node.op).view(graph, node), f"'{node.op}' has neither kernels nor is it a view"

@@ -151,7 +151,7 @@ def kernel_sources(names: list[str]) -> list[Path]:
     """C files of these kernels and of their checks."""
     index = sources()
     wanted = [index.definitions[f] for n in names for f in (f"kg_{n}", index.kernel(n).check)]
-    return [index.root / p for p in index.closure_of(wanted) if p.suffix == ".c"]
+    return [index.root / p for p in index.closure_of(wanted) if p.suffix in (".c", ".S")]
 
 
 def kernel_list(names: list[str]) -> str:

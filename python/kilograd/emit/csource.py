@@ -22,6 +22,7 @@ _PROTOTYPE = re.compile(r"^[A-Za-z_][\w \t\*]*?\bkg_\w+\s*\([^;{}]*\)\s*;", re.M
 _EXTERN = re.compile(r"^extern\b[^;]*;", re.M)
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.M)
 _CONSTANT = re.compile(r"\b([A-Z][A-Z0-9_]+)\s*=\s*(\d+)\b|^#define\s+([A-Z][A-Z0-9_]+)\s+(\d+)\s*$", re.M)
+_GLOBAL = re.compile(r"^\s*\.global\s+(kg_\w+)", re.M)
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 _DECLARATOR = re.compile(r"^(\w+)(?:\[(\w+)\])?$")
 
@@ -85,6 +86,15 @@ class Sources:
         for path in sorted(p.relative_to(self.root) for p in self.root.rglob("*.c")):
             code = self.code(path)
             for symbol in [*_FUNCTION.findall(code), *_OBJECT.findall(code)]:
+                found[symbol] = path
+        return found
+
+    @cached_property
+    def assembly(self) -> dict[str, Path]:
+        """Function -> .S file that defines it for one instruction set, beside the C file that defines it for all others."""
+        found: dict[str, Path] = {}
+        for path in sorted(p.relative_to(self.root) for p in self.root.rglob("*.S")):
+            for symbol in _GLOBAL.findall(self.code(path)):
                 found[symbol] = path
         return found
 
@@ -162,7 +172,8 @@ class Sources:
                 continue
             done.add(path)
             todo += self.includes(path)
-            todo += [self.definitions[s] for s in self._uses(path)]
+            uses = self._uses(path)
+            todo += [self.definitions[s] for s in uses] + [self.assembly[s] for s in uses if s in self.assembly]
         return sorted(done)
 
 

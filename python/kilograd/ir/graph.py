@@ -154,6 +154,7 @@ class Node:
     name: str = ""
     phase: Phase = Phase.FORWARD
     mutates: tuple[str, ...] = ()  # STATE tensors that this node changes in place
+    variant: str = ""  # which kernel computes it, '' for the reference (ops/variant.py)
 
     def reads(self) -> list[str]:
         """Names of the operands that are present."""

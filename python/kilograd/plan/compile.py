@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kilograd.errors import GraphError, SchemeError
 from kilograd.ir.graph import Graph
 from kilograd.ops.base import infer_outputs, is_float, operator
+from kilograd.plan.choose import SCRATCH_LIMIT, choose
 from kilograd.plan.lifetime import lifetimes
 from kilograd.plan.lower import lower
 from kilograd.plan.place import EXACT_SECONDS, Method, place
@@ -16,6 +17,7 @@ from kilograd.plan.plan import Plan
 from kilograd.plan.program import build_program
 from kilograd.plan.report import build_report, check_budget, parse_size
 from kilograd.plan.schedule import schedule
+from kilograd.plan.target import REFERENCE, find_target
 from kilograd.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -83,11 +85,14 @@ def compile(  # noqa: A001 - the word that users know
     flash: str | int | None = None,
     placement: Method = "auto",
     optimize: bool = True,
+    target: str = REFERENCE,
+    scratch: str | int = SCRATCH_LIMIT,
 ) -> Plan:
     """Compile a graph to a plan.
 
     `train` is None for inference alone, a scheme, or its text ('head', 'last:K', 'bias:K', 'full', a file). `classes` replaces the head.
     `sram` and `flash` are budgets in bytes or as '256K'; a plan that does not fit is a BudgetError. `optimize` simplifies the graph first.
+    `target` is the core whose kernels are chosen (plan.target.TARGETS), with at most `scratch` bytes a kernel; every choice gives the same bits.
     """
     for budget in (sram, flash):
         if budget is not None:
@@ -100,7 +105,9 @@ def compile(  # noqa: A001 - the word that users know
         graph, about = _training(graph, train, classes, config)
     elif classes is not None:
         graph = import_module("kilograd.train.head").replace_head(graph, classes)
-    plan = plan_graph(graph, placement)
+    core = find_target(target)
+    plan = plan_graph(choose(graph, core, parse_size(scratch)), placement)
+    plan.meta["target"] = core.name
     if about:
         plan.meta["train"] = about
     check_budget(plan, sram, flash)

@@ -9,13 +9,14 @@ import numpy as np
 
 from kilograd.errors import PlanError
 from kilograd.ir.graph import Graph, Kind, Node, Phase
-from kilograd.ops import fields, operator
-from kilograd.ops.base import Blob
+from kilograd.ops import fields
+from kilograd.ops.base import Blob, ExponentOf, KernelCall, Operand
+from kilograd.ops.variant import implementation
 from kilograd.plan.lifetime import BEFORE, Lifetimes, scratch_name
 from kilograd.plan.place import ARENA_ALIGN, Placement, align
 from kilograd.plan.plan import REF_OFFSET_BITS, SEG_ARENA, SEG_CONST, SEG_STATE, Call, Entry, Plan, PlanTensor, Region, make_ref
 from kilograd.plan.program import PHASES, Program, accesses
-from kilograd.plan.words import Places, call_words, calls_of
+from kilograd.plan.words import Places, call_words, calls_of, exponent_name
 
 SKIP_WORD, APPLY_WORD = 24, 32  # byte offsets in kg_train_state
 LIMIT = 1 << REF_OFFSET_BITS
@@ -41,6 +42,17 @@ class Pool:
         return offset
 
 
+def _tensors_of(graph: Graph, value: object) -> list[str]:
+    """Tensors that a field of an argument struct names."""
+    match value:
+        case Operand(tensor):
+            return [tensor]
+        case ExponentOf(tensor):
+            return [exponent_name(graph, tensor)]
+        case _:
+            return []
+
+
 class _Lowering:
     """State of one run of `lower`."""
 
@@ -48,6 +60,7 @@ class _Lowering:
         self.graph, self.nodes, self.program, self.lives, self.placement = graph, nodes, program, lives, placement
         self.constant, self.state = Pool(dedup=True), Pool(dedup=False)
         self.refs: dict[str, int] = {}
+        self.lowered: list[list[KernelCall]] = [calls_of(implementation(node).lower(graph, node)) for node in nodes]
 
     def content(self, name: str) -> bytes:
         """Initial bytes of a constant or state tensor."""
@@ -62,9 +75,11 @@ class _Lowering:
     def place_persistent(self) -> None:
         """Constants and state that any node uses, in the order of the graph's tensor table."""
         used: set[str] = set()
-        for node in self.nodes:
+        for node, calls in zip(self.nodes, self.lowered, strict=True):
             reads, writes = accesses(self.graph, node)
-            used |= reads | writes
+            named = {t for call in calls for value in call.fields.values() for t in _tensors_of(self.graph, value)}
+            # weights that a variant packed take no memory of their own; what the node changes, and operands of views, stay
+            used |= writes | {t for t in reads if t in named or not calls or self.graph[t].kind is not Kind.CONST}
         if Kind.STATE in {t.kind for t in self.graph.tensors.values()} and fields.TRAIN in self.graph.tensors:
             used.add(fields.TRAIN)
         for tensor in self.graph.tensors.values():
@@ -99,7 +114,7 @@ class _Lowering:
         for index in order:
             node, first = self.nodes[index], len(calls)
             places = Places(self.tensor_ref, self._blob, partial(self.scratch_ref, index))
-            for call in calls_of(operator(node.op).lower(self.graph, node)):
+            for call in self.lowered[index]:
                 calls.append(Call(call.kernel, call_words(self.graph, call, places), node.name or node.op, node.op))
             spans.append((first, len(calls)))
         return calls, spans

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Graph, Kind, Node, Phase
 from kilograd.ops import operator
+from kilograd.ops.variant import implementation
 
 PHASES = list(Phase)
 
@@ -119,7 +120,7 @@ def _check_order(graph: Graph, nodes: list[Node]) -> None:
 
 def _inplace(graph: Graph, node: Node, owner: dict[str, str]) -> tuple[tuple[str, str], ...]:
     pairs = []
-    for out, source in operator(node.op).inplace(graph, node):
+    for out, source in implementation(node).inplace(graph, node):
         if out >= len(node.outputs) or source >= len(node.inputs) or not node.outputs[out] or not node.inputs[source]:
             continue
         y, x = node.outputs[out], owner[node.inputs[source]]
@@ -148,7 +149,7 @@ def build_program(graph: Graph) -> tuple[Program, list[Node]]:
                 node.phase,
                 arena(node.reads()),
                 () if view else arena(node.writes()),
-                0 if view else op.scratch_bytes(graph, node),
+                0 if view else implementation(node).scratch_bytes(graph, node),
                 () if view else _inplace(graph, node, owner),
                 after,
             )
