@@ -11,6 +11,7 @@ import pytest
 import kilograd
 from kilograd.ops import operators
 from kilograd.ops.base import Operator
+from kilograd.ops.variant import variants
 
 ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
@@ -102,7 +103,7 @@ def test_every_kernel_is_used_and_checked() -> None:
     lines = [line for line in (CSRC / "kernels.def").read_text().splitlines() if line.startswith("KG_KERNEL")]
     assert len(rows) == len(lines), "csrc/kernels.def has a line of another form"
     assert len({m[1] for m in rows}) == len(rows) and len({m[2] for m in rows}) == len(rows)
-    used = {k for _, op in ALL for k in op.kernels}
+    used = {k for _, op in ALL for k in op.kernels} | {k for n, _ in ALL for v in variants(n).values() for k in v.kernels}
     assert {m[2] for m in rows} == used, f"kernels of no operator: {sorted({m[2] for m in rows} - used)}"
     headers = "\n".join(p.read_text() for p in sorted(CSRC.glob("ops/*/*.h")))
     sources = "\n".join(p.read_text() for p in sorted(CSRC.glob("ops/*/*.c")))

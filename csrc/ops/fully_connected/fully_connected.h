@@ -24,4 +24,17 @@ typedef struct kg_fully_connected_args {
 void kg_fully_connected_ref_s8(const kg_fully_connected_args *args, const kg_memory *mem);
 int32_t kg_fully_connected_check(const kg_fully_connected_args *args, kg_check *c);
 
+/* The same for cores with the DSP extension: constant weights, laid out with biases and multipliers in one stream (common/dsp/fc4.h). */
+typedef struct kg_fully_connected_dsp_args {
+  kg_ref x;       /* int8 [rows][in] */
+  kg_ref y;       /* int8 [rows][out] */
+  kg_ref stream;  /* constant: (out + 3) / 4 groups of 64 + 4 * padded bytes, padded = in rounded up to 16 */
+  kg_ref scratch; /* 2 * padded bytes */
+  int32_t rows, in, out;
+  int32_t y_min, y_max;
+} kg_fully_connected_dsp_args;
+
+void kg_fully_connected_dsp_s8(const kg_fully_connected_dsp_args *args, const kg_memory *mem);
+int32_t kg_fully_connected_dsp_check(const kg_fully_connected_dsp_args *args, kg_check *c);
+
 #endif

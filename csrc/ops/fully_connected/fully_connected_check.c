@@ -20,3 +20,17 @@ int32_t kg_fully_connected_check(const kg_fully_connected_args *a, kg_check *c) 
   kg_check_write_opt(c, a->mask, (outputs + 7) / 8, 1);
   return kg_check_end(c);
 }
+
+int32_t kg_fully_connected_dsp_check(const kg_fully_connected_dsp_args *a, kg_check *c) {
+  kg_check_range(c, a->rows, 1, 1 << 24);
+  kg_check_range(c, a->in, 1, 32768);
+  kg_check_range(c, a->out, 1, 1 << 16);
+  kg_check_clamp(c, a->y_min, a->y_max);
+  if (!c->ok) return 0;
+  const int64_t padded = ((int64_t)a->in + 15) / 16 * 16;
+  kg_check_read(c, a->x, kg_check_mul(c, a->rows, a->in), 1);
+  kg_check_read(c, a->stream, kg_check_mul(c, ((int64_t)a->out + 3) / 4, 64 + 4 * padded), 4);
+  kg_check_write(c, a->scratch, 2 * padded, 4, KG_REF_NONE);
+  kg_check_write(c, a->y, kg_check_mul(c, a->rows, a->out), 1, KG_REF_NONE);
+  return kg_check_end(c);
+}

@@ -9,7 +9,7 @@ import typer
 
 import kilograd as kg
 from kilograd.cli.console import Report
-from kilograd.cli.options import Classes, Flash, Json, Model, Sram, Train
+from kilograd.cli.options import Classes, Flash, Json, Model, Sram, Target, Train
 from kilograd.report.figures import figures
 from kilograd.report.html import html_report
 from kilograd.report.memory_map import memory_map
@@ -32,11 +32,12 @@ def add_to(app: typer.Typer) -> None:
         placement: Annotated[Placement, typer.Option(help="How offsets are found: auto, greedy, exact or disjoint.")] = "auto",
         svg: Annotated[Path | None, typer.Option("--map", metavar="FILE.svg", help="Memory map to write.")] = None,
         html: Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Report page to write.")] = None,
+        target: Target = "reference",
         as_json: Json = False,
     ) -> None:
         """Plan the memory of inference, or of training with --train, and write the plan file."""
         report = Report(as_json)
-        plan = kg.compile(kg.load(model), train=train, classes=classes, sram=sram, flash=flash, placement=placement)
+        plan = kg.compile(kg.load(model), train=train, classes=classes, sram=sram, flash=flash, placement=placement, target=target)
         if output is not None:
             plan.save(output)
         if svg is not None:

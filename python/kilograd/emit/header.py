@@ -85,7 +85,7 @@ def header(plan: Plan, prefix: str) -> str:
         f" *   {prefix}_init(&m, state, arena);",
         *[f" *   {text}" for text in _usage(plan, prefix)],
         " *",
-        f" * Compile every .c file of this folder. {prefix}_tensors.c can be left out by who needs no tensor by name. */",
+        f" * Compile every .c and .S file of this folder. {prefix}_tensors.c can be left out by who needs no tensor by name. */",
         f"#ifndef {upper}_H",
         f"#define {upper}_H",
         "",

@@ -92,7 +92,7 @@ def compile(  # noqa: A001 - the word that users know
 
     `train` is None for inference alone, a scheme, or its text ('head', 'last:K', 'bias:K', 'full', a file). `classes` replaces the head.
     `sram` and `flash` are budgets in bytes or as '256K'; a plan that does not fit is a BudgetError. `optimize` simplifies the graph first.
-    `target` is the core whose kernels are chosen (plan.target.TARGETS), with at most `scratch` bytes a kernel; every choice gives the same bits.
+    `target` is the core whose kernels are chosen (plan.target.TARGETS), each with at most `scratch` bytes; all give the same bits.
     """
     for budget in (sram, flash):
         if budget is not None:

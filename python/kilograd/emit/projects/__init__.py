@@ -29,7 +29,7 @@ def project_files(plan: Plan, kind: str, name: str = "model", details: Details |
     folders = {True: layout.headers.replace("@NAME@", prefix), False: layout.sources.replace("@NAME@", prefix)}
     code = {f"{folders[file.endswith('.h')]}/{file}": text for file, text in emitted.items()}
     values = fields(plan, prefix, details) | layout.values
-    values["SOURCES"] = _source_list(layout, sorted(file for file in emitted if file.endswith(".c")))
+    values["SOURCES"] = _source_list(layout, sorted(file for file in emitted if file.endswith((".c", ".S"))))
     values["LICENCE"] = (_TEMPLATES / "common" / "licence.md").read_text().rstrip()
     files = {path.replace("@NAME@", prefix): _fill(template, values) for path, template in layout.files.items()}
     if kind == "platformio":
