@@ -38,6 +38,8 @@ MODELS = (
     "models/mlperf_tiny/pretrainedResnet_quant.tflite",
     "models/tinyengine/vww.tflite",
     "models/tflite_micro/micro_speech_quantized.tflite",
+    "models/tflite_micro/seanet_ops/conv0.tflite",
+    "models/tflite_micro/seanet_ops/transpose_conv0.tflite",
 )
 
 
@@ -47,6 +49,8 @@ def inputs(plan: Plan) -> Array:
     q = rng.integers(-128, 128, (3, *tensor.shape[1:]))
     if tensor.dtype is DType.FLOAT32:
         return ((q + 0.3) / 100).astype(np.float32)
+    if tensor.dtype is DType.INT16:
+        return (q * 256).astype(np.int16)
     return q.astype(np.int8)
 
 
