@@ -31,6 +31,15 @@ static inline void kg_bits_end(kg_bit_writer *w) {
   if (w->byte != NULL && w->count > 0) *w->byte = (uint8_t)w->value;
 }
 
+/* Bits 0..count-1 become 0. */
+static inline void kg_bits_clear(uint8_t *bytes, int32_t count) {
+  for (int32_t i = 0; i < count; i += 8) bytes[i / 8] = 0;
+}
+
+static inline void kg_bits_set(uint8_t *bytes, int32_t index) {
+  bytes[(uint32_t)index >> 3] = (uint8_t)(bytes[(uint32_t)index >> 3] | 1u << ((uint32_t)index & 7u));
+}
+
 static inline int32_t kg_bits_get(const uint8_t *bytes, int32_t index) {
   return (bytes[(uint32_t)index >> 3] >> ((uint32_t)index & 7u)) & 1;
 }

@@ -192,6 +192,7 @@ def check_gradients(
     values = {**values, "gy": (gy * mask).astype(np.int8)}
     builder = OneNodeBuilder(graph, values, "gy", wanted)
     operator(node.op).backward(cast(GradientBuilder, builder), node)
+    values |= saved_results(graph, node, values)
 
     want = {}
     for name in [*wanted, *builder.steps]:
@@ -225,6 +226,12 @@ def forward_mask(graph: Graph, node: Node, values: dict[str, Array]) -> Array:
     inputs = [values[t] if t else None for t in node.inputs]
     packed = op.reference(graph, masked, inputs, RunState(dict(values)))[1]
     return np.unpackbits(packed, count=y.size, bitorder="little").astype(np.int8).reshape(y.shape)
+
+
+def saved_results(graph: Graph, node: Node, values: dict[str, Array]) -> dict[str, Array]:
+    """What the rule asked the forward node to keep for it, besides the result."""
+    results = operator(node.op).reference(graph, node, [values[t] if t else None for t in node.inputs], RunState(dict(values)))
+    return {name: value for name, value in list(zip(node.outputs, results, strict=True))[1:] if name and name not in values}
 
 
 def run(builder: OneNodeBuilder, values: dict[str, Array]) -> dict[str, Array]:

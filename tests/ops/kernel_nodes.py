@@ -72,9 +72,56 @@ def pairwise(op: str) -> Case:
     return b.graph, node, b.values
 
 
+def pairwise16(op: str) -> Case:
+    """Element-wise on int16, one operand repeated."""
+    b = bench()
+    quant = QuantParams.per_tensor(0.001, 0)
+    for name, shape in (("a", X), ("b", (1, 1, 1, 6))):
+        b.tensor(name, b.rng.integers(-32768, 32768, shape).astype(np.int16), DType.INT16, quant=quant)
+    b.output("y", X)
+    b.graph.set("y", dtype=DType.INT16, quant=quant)
+    return b.graph, b.node(op, ["a", "b"], ["y"], {"activation": "relu"}), b.values
+
+
+def maximum(op: str) -> Case:
+    b = bench()
+    b.output("y", X)
+    b.graph.set("y", quant=activation_quant())
+    return b.graph, b.node(op, ["x", "x2"], ["y", b.mask("m1", X), b.mask("m2", X)], {}), b.values
+
+
+def reduce_max(dtype: DType) -> Case:
+    graph, node = cases.forward("reduce_max", [cases.activation("x", X, QuantParams.per_tensor(0.1, 0), dtype)], {**MEAN}, None, ("y", "w"))
+    return graph, node, {"x": cases.random_int8(1, X).astype(dtype.numpy) * 3}
+
+
+def batch_matmul(op: str) -> Case:
+    b = bench()
+    b.int8("b", (4, 6, 7), quant=activation_quant())
+    return b.graph, b.node(op, ["x", "b"], [b.output("y", (1, 4, 5, 7)), b.mask("m", (1, 4, 5, 7))], {}), b.values
+
+
+def batch_matmul_grad(op: str) -> Case:
+    b = bench()
+    b.int8("b", (6, 8), quant=activation_quant())
+    attrs = {"side": 0, "adjoints": (False, False), "other_zero": 3, "other_scale": 0.1}
+    return b.graph, b.node(op, ["gy", "b"], ["gx"], attrs), b.values
+
+
+def broadcast_grad(op: str) -> Case:
+    b = bench()
+    b.error("gs", (1, 1, 1, 6), given=False)
+    return b.graph, b.node(op, ["gy6"], ["gs"], {"negative": True}), b.values
+
+
 def mul_grad(op: str) -> Case:
     b = bench()
-    return b.graph, b.node(op, ["gy6", "x2"], ["gx"], {"other_zero": 3, "other_scale": 0.1}), b.values
+    return b.graph, b.node(op, ["gy6", "x2"], ["gx"], {"other_zero": 3, "other_scale": 0.1, "power": 2}), b.values
+
+
+def squared_difference_grad(op: str) -> Case:
+    b = bench()
+    return b.graph, b.node(op, ["gy6", "x", "x2"], ["gx"], {"zeros": [3, -7], "factors": [0.1, 0.03]}), b.values
 
 
 def grad_input(op: str) -> Case:
@@ -232,6 +279,19 @@ NODES: dict[str, Callable[[], Case]] = {
     "add_ref_s8": lambda: pairwise("add"),
     "mul_ref_s8": lambda: pairwise("mul"),
     "mul_grad_ref_s8": lambda: mul_grad("mul_grad"),
+    "add_ref_s16": lambda: pairwise16("add"),
+    "mul_ref_s16": lambda: pairwise16("mul"),
+    "maximum_ref_s8": lambda: maximum("maximum"),
+    "maximum_ref_s16": lambda: pairwise16("minimum"),
+    "div_ref_s8": lambda: pairwise("div"),
+    "div_grad_ref_s8": lambda: mul_grad("div_grad"),
+    "broadcast_grad_ref_s8": lambda: broadcast_grad("broadcast_grad"),
+    "squared_difference_grad_ref_s8": lambda: squared_difference_grad("squared_difference_grad"),
+    "batch_matmul_ref_s8": lambda: batch_matmul("batch_matmul"),
+    "batch_matmul_grad_ref_s8": lambda: batch_matmul_grad("batch_matmul_grad"),
+    "reduce_max_ref_s8": lambda: reduce_max(DType.INT8),
+    "reduce_max_ref_s16": lambda: reduce_max(DType.INT16),
+    "arg_max_ref_s8": lambda: plain("arg_max", {"axis": 2, "result": "int64"}, None),
     "bias_delta_ref_s16": lambda: bias_delta("bias_delta"),
     "bias_grad_ref_s32": lambda: bias_grad(DType.INT32),
     "bias_grad_ref_s16": lambda: bias_grad(DType.INT16),
@@ -240,7 +300,7 @@ NODES: dict[str, Callable[[], Case]] = {
     "max_pool2d_ref_s8": lambda: plain("max_pool2d", {**POOL, "activation": "relu"}, cases.QUANT, ("y", "mask", "winner")),
     "max_pool2d_grad_ref_s8": lambda: gradient("max_pool2d_grad", POOL, (1, 2, 5, 6), X, DType.UINT8),
     "mean_ref_s8": lambda: plain("mean", {**MEAN, "keep_dims": False}, cases.QUANT, ("y", "mask")),
-    "mean_grad_ref_s8": lambda: gradient("mean_grad", MEAN, (1, 6)),
+    "mean_grad_ref_s8": lambda: gradient("mean_grad", {**MEAN, "divides": True}, (1, 6)),
     "softmax_ref_s8": lambda: plain("softmax", {"beta": 1.0}, PROBABILITY),
     "softmax_grad_ref_s8": lambda: gradient("softmax_grad", {"beta": 1.0}, X, X, DType.INT8),
     "quantize_ref_f32_s8": lambda: quantize("quantize"),

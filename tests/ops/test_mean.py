@@ -16,13 +16,7 @@ from kilograd.ops.mean import reciprocal
 from tests.ops import cases
 from tests.ops.finite_difference import check_gradients
 from tests.ops.litert_model import Value, needs_litert, options, run_one
-
-
-@st.composite
-def reductions(draw: st.DrawFn) -> tuple[Shape, tuple[int, ...]]:
-    shape = tuple(draw(st.lists(st.integers(1, 6), min_size=1, max_size=4)))
-    axes = draw(st.sets(st.integers(0, len(shape) - 1), min_size=1))
-    return shape, tuple(sorted(axes))
+from tests.ops.reduction_cases import reductions
 
 
 scales = st.floats(0.005, 0.3)
@@ -54,11 +48,11 @@ def test_forward_equals_litert(case: Any, keep: bool, sx: float, zx: int, sy: fl
 
 
 @settings(max_examples=60, deadline=None)
-@given(reductions(), st.booleans(), st.integers(-20, -5), st.integers(0, 999))
-def test_gradient(case: Any, keep: bool, following: int, seed: int) -> None:
+@given(reductions(), st.booleans(), st.booleans(), st.integers(-20, -5), st.integers(0, 999))
+def test_gradient(case: Any, keep: bool, divides: bool, following: int, seed: int) -> None:
     shape, axes = case
     graph, _ = node(shape, axes, keep, cases.QUANT, cases.QUANT)
-    cases.backward("mean_grad", graph["y"].shape, shape, {"axes": axes}, seed, exponents=(-10, following))
+    cases.backward("mean_grad", graph["y"].shape, shape, {"axes": axes, "divides": divides}, seed, exponents=(-10, following))
 
 
 @pytest.mark.parametrize("axes", [(1, 2), (0,), (3,), (0, 1, 2, 3)])

@@ -1,16 +1,42 @@
-"""mul_grad: C equals NumPy; gradients of mul agree with finite differences. (The forward kernel is tested beside add's.)"""
+"""mul and mul_grad: C equals NumPy equals LiteRT; gradients agree with finite differences."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kilograd.ir.graph import Kind, QuantParams, Shape
+from tests.ops import binary_cases
+from tests.ops.binary_cases import ACTIVATIONS, SHAPES, Pair, pairs
 from tests.ops.finite_difference import check_gradients
+from tests.ops.litert_model import needs_litert, options
 from tests.ops.nodes import Bench, activation_quant
 from tests.ops.runner import assert_same
 from tests.ops.test_conv2d import zeros
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs())
+def test_forward(case: Pair) -> None:
+    assume(case.scales[0] * case.scales[1] < 2**13 * case.scales[2])
+    binary_cases.forward("mul", case, {"activation": case.activation}, 1 if case.kind == "int16" else 2)
+
+
+@needs_litert
+@settings(max_examples=60, deadline=None)
+@given(pairs())
+def test_forward_equals_litert(case: Pair) -> None:
+    assume(case.scales[0] * case.scales[1] < case.scales[2] * (1 if case.kind == "int16" else 2**13))  # beyond, LiteRT overflows
+    got = binary_cases.forward("mul", case, {"activation": case.activation})
+    chosen = options("MulOptions", FusedActivationFunction=ACTIVATIONS[case.activation])
+    np.testing.assert_array_equal(got, binary_cases.judge("MUL", case, chosen))
+
+
+@pytest.mark.parametrize("shapes", SHAPES[1:])
+def test_gradients_of_repeated_operands(shapes: tuple[Shape, Shape, Shape]) -> None:
+    binary_cases.check("mul", shapes, lambda a, b: a * b, (0.02, 0.05, 0.07))
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,7 +1,7 @@
 #include "mean.h"
 
 void kg_mean_grad_ref_s8(const kg_mean_grad_args *a, const kg_memory *mem) {
-  const kg_mean_shape *s = &a->shape;
+  const kg_reduce_shape *s = &a->shape;
   const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
   const int32_t e = kg_error_exponent(mem, a->gy_exponent);
   /* strides in gy, 0 along the averaged axes */

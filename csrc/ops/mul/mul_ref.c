@@ -3,18 +3,10 @@
 #include "../../common/output.h"
 
 void kg_mul_ref_s8(const kg_mul_args *a, const kg_memory *mem) {
-  const kg_broadcast *s = &a->shape;
-  const int8_t *x1 = (const int8_t *)kg_in(mem, a->x1);
-  const int8_t *x2 = (const int8_t *)kg_in(mem, a->x2);
-  kg_output out = kg_output_begin(mem, a->y, a->mask, a->y_zero, a->y_min, a->y_max);
-
-  for (int32_t row = 0; row < kg_broadcast_rows(s); ++row) {
-    const int8_t *p1 = x1 + kg_broadcast_row(s, row, s->a_0, s->a_1, s->a_2);
-    const int8_t *p2 = x2 + kg_broadcast_row(s, row, s->b_0, s->b_1, s->b_2);
-    for (int32_t i = 0; i < s->size_3; ++i) {
-      int32_t product = (p1[i * s->a_3] - a->x1_zero) * (p2[i * s->b_3] - a->x2_zero);
-      kg_output_put(&out, kg_requantize(product, a->multiplier, a->shift));
-    }
-  }
+  const int8_t *x1 = (const int8_t *)kg_in(mem, a->of.x1);
+  const int8_t *x2 = (const int8_t *)kg_in(mem, a->of.x2);
+  kg_output out = kg_output_begin(mem, a->of.y, a->of.mask, a->of.y_zero, a->of.y_min, a->of.y_max);
+  for (kg_pair p = kg_pair_begin(&a->of.shape); kg_pair_more(&p); kg_pair_next(&p))
+    kg_output_put(&out, kg_requantize((x1[p.a] - a->of.x1_zero) * (x2[p.b] - a->of.x2_zero), a->multiplier, a->shift));
   kg_output_end(&out);
 }

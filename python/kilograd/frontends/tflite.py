@@ -158,6 +158,13 @@ class Importer:
         """Declared shape of the result."""
         return _static_shape(self.raw.tensors[op.outputs[0]])
 
+    def element_type(self, op: RawOperator, i: int) -> str:
+        """Element type of operand i, as TensorFlow Lite names it."""
+        return self._operand(op, i).type
+
+    def result_type(self, op: RawOperator) -> str:
+        """Declared element type of the result, as TensorFlow Lite names it."""
+        return self.raw.tensors[op.outputs[0]].type
     # State
 
     def declare_variable(self, key: tuple[bytes, bytes], t: RawTensor, where: str, keep: bool = True) -> None:

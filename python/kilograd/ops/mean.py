@@ -6,29 +6,20 @@ Operand: x. Results: y, clamp mask (optional). Attributes: axes (counted from th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from kilograd.errors import GraphError
-from kilograd.ir.graph import Array, Graph, Node, Shape
-from kilograd.ops import fields, support
-from kilograd.ops.base import ExponentOf, FieldValue, KernelCall, Operand, Operator, Reference, RunState, TensorType, prod, register
+from kilograd.ir.graph import Array, Graph, Node
+from kilograd.ops import fields, reduction, support
+from kilograd.ops.base import ExponentOf, KernelCall, Operand, Reference, RunState, register
 from kilograd.ops.fixed_point import quantize_multiplier, requantize
 
 if TYPE_CHECKING:
     from kilograd.train.autodiff import GradientBuilder
 
 
-def averaged(node: Node, shape: Shape) -> tuple[int, ...]:
-    """The averaged axes, checked."""
-    axes = tuple(sorted({int(a) for a in node.attrs["axes"]}))
-    if any(not 0 <= a < len(shape) for a in axes):
-        raise GraphError(f"mean '{node.name}': axes {list(axes)} are not all axes of shape {list(shape)}")
-    return axes
-
-
-def mean_multiplier(x_scale: float, y_scale: float, count: int) -> tuple[int, int]:
+def scaled_multiplier(x_scale: float, y_scale: float, count: int) -> tuple[int, int]:
     """(multiplier, shift) of x_scale / y_scale / count, with the rounding of TensorFlow Lite's QuantizedMeanOrSum."""
     multiplier, shift = quantize_multiplier(float(np.float64(x_scale) / np.float64(y_scale)))
     extra = min(count.bit_length() - 1, 32, 31 + shift)
@@ -41,52 +32,27 @@ def reciprocal(count: int) -> tuple[int, int]:
     return ((1 << shift) + count // 2) // count, shift
 
 
-def shape_fields(node: Node, shape: Shape) -> dict[str, FieldValue]:
-    """kg_mean_shape."""
-    full = support.rank4(f"{node.op} '{node.name}'", shape)
-    axes = {a + 4 - len(shape) for a in averaged(node, shape)}
-    values: dict[str, FieldValue] = {f"shape.d{i}": full[i] for i in range(4)}
-    return {**values, **{f"shape.over{i}": int(i in axes) for i in range(4)}}
+class ScaledSum(reduction.Reduction):
+    """y = clamp(requantize(sum (x - zx)) + zy), a divisor folded into the multiplier."""
 
-
-@register
-class Mean(Operator):
-    """y = clamp(requantize(sum (x - zx)) + zy), 1 / count folded into the multiplier."""
-
-    name = "mean"
-    tflite = ("MEAN",)
     kernels = ("mean_ref_s8",)
     clamps = True
-    whole_input = "it may average over rows"
+    divides: ClassVar[bool]  # by the number of elements
 
-    def infer(self, graph: Graph, node: Node) -> list[TensorType]:
-        x = graph[node.inputs[0]]
-        dtype = support.activation_type(graph, node)
-        support.rank4(f"mean '{node.name}'", x.shape)
-        axes = averaged(node, x.shape)
-        count = prod([x.shape[a] for a in axes])
-        if count > 1 << 23:
-            raise GraphError(f"mean '{node.name}': it averages {count} values, at most {1 << 23} fit an int32 sum")
-        if node.attrs.get("keep_dims", False):
-            shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
-        else:
-            shape = tuple(d for i, d in enumerate(x.shape) if i not in axes)
-        return support.with_mask(node, TensorType(shape, dtype, graph[node.outputs[0]].quant))
+    def _divisor(self, graph: Graph, node: Node) -> int:
+        return reduction.count(node, graph[node.inputs[0]].shape) if self.divides else 1
+
+    def _multiplier(self, graph: Graph, node: Node) -> tuple[int, int]:
+        return scaled_multiplier(graph[node.inputs[0]].q.s, graph[node.outputs[0]].q.s, self._divisor(graph, node))
 
     def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         x = np.asarray(inputs[0])
-        return [x.mean(axis=averaged(node, x.shape), keepdims=bool(node.attrs.get("keep_dims", False)))]
-
-    def can_clamp(self, graph: Graph, node: Node) -> bool:
-        return not graph[node.inputs[0]].q.same_as(graph[node.outputs[0]].quant)
-
-    def _multiplier(self, graph: Graph, node: Node) -> tuple[int, int]:
-        x, y = graph[node.inputs[0]], graph[node.outputs[0]]
-        return mean_multiplier(x.q.s, y.q.s, prod([x.shape[a] for a in averaged(node, x.shape)]))
+        total = x.sum(axis=reduction.reduced(node, x.shape), keepdims=bool(node.attrs.get("keep_dims", False)))
+        return [(total / self._divisor(graph, node)).astype(x.dtype)]
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         x, y = graph[node.inputs[0]], graph[node.outputs[0]]
-        total = (np.asarray(inputs[0], np.int64) - x.q.z).sum(axis=averaged(node, x.shape)).reshape(y.shape)
+        total = (np.asarray(inputs[0], np.int64) - x.q.z).sum(axis=reduction.reduced(node, x.shape)).reshape(y.shape)
         multiplier, shift = self._multiplier(graph, node)
         value = requantize(total, np.array(multiplier, np.int64), np.array(shift)) + y.q.z
         return support.clamp_results(node, value, -128, 127)
@@ -100,7 +66,7 @@ class Mean(Operator):
                 "x": Operand(x.name),
                 "y": Operand(y.name),
                 "mask": fields.operand(support.mask_name(node)),
-                **shape_fields(node, x.shape),
+                **reduction.shape_fields(node, x.shape),
                 "multiplier": multiplier,
                 "shift": shift,
                 "x_zero": x.q.z,
@@ -112,23 +78,35 @@ class Mean(Operator):
         if builder.wants(node.inputs[0]):
             gy = builder.error_of(node)
             gx = builder.new_error(node.inputs[0], node)
-            builder.emit("mean_grad", [gy], [gx], {"axes": node.attrs["axes"]}, node)
+            builder.emit("mean_grad", [gy], [gx], {"axes": node.attrs["axes"], "divides": self.divides}, node)
+
+
+@register
+class Mean(ScaledSum):
+    """y = clamp(requantize(sum (x - zx)) + zy), 1 / count folded into the multiplier."""
+
+    name = "mean"
+    tflite = ("MEAN",)
+    onnx = ("ReduceMean", "GlobalAveragePool")
+    divides = True
+
+    def can_clamp(self, graph: Graph, node: Node) -> bool:
+        return not graph[node.inputs[0]].q.same_as(graph[node.outputs[0]].quant)
 
 
 @register
 class MeanGrad(support.GradientOperator):
-    """Error of the input: operand gy, gx = gy / count. Attribute: axes."""
+    """Error of the input: operand gy, gx = gy / count, or gy where `divides` is false. Attributes: axes, divides."""
 
     name = "mean_grad"
     kernels = ("mean_grad_ref_s8",)
 
     def _reciprocal(self, graph: Graph, node: Node) -> tuple[int, int]:
-        shape = graph[node.outputs[0]].shape
-        return reciprocal(prod([shape[a] for a in averaged(node, shape)]))
+        return reciprocal(reduction.count(node, graph[node.outputs[0]].shape) if node.attrs["divides"] else 1)
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         gx = graph[node.outputs[0]]
-        axes = averaged(node, gx.shape)
+        axes = reduction.reduced(node, gx.shape)
         kept = np.asarray(inputs[0], np.int64).reshape([1 if i in axes else d for i, d in enumerate(gx.shape)])
         r, shift = self._reciprocal(graph, node)
         acc = np.broadcast_to(kept * r, gx.shape)
@@ -143,7 +121,7 @@ class MeanGrad(support.GradientOperator):
                 "gy": Operand(gy.name),
                 "gy_exponent": ExponentOf(gy.name),
                 **fields.error_out("gx", gx.name),
-                **shape_fields(node, gx.shape),
+                **reduction.shape_fields(node, gx.shape),
                 "reciprocal": r,
                 "reciprocal_shift": shift,
             },

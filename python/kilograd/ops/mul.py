@@ -1,4 +1,4 @@
-"""Element-wise product of two int8 tensors with a fused clamp; either operand may be repeated along axes.
+"""Element-wise product of two tensors with a fused clamp: int8 or int16; either operand may be repeated along axes.
 
 Operands: two tensors. Results: y, clamp mask ('' when no backward pass needs it). Attribute: activation.
 """
@@ -31,30 +31,29 @@ class Mul(broadcast.BinaryOperator):
 
     name = "mul"
     tflite = ("MUL",)
-    kernels = ("mul_ref_s8",)
+    onnx = ("Mul",)
+    kernels = ("mul_ref_s8", "mul_ref_s16")
 
     def reference(self, graph: Graph, node: Node, inputs: Sequence[Array | None], state: RunState) -> Reference:
         a, b = self.centred(graph, node, inputs)
         m, shift = multiplier(graph, node)
         return self.results(graph, node, requantize(a * b, np.array(m), np.array(shift)))
 
-    def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        a, b = (np.asarray(v) for v in inputs[:2])
-        return [support.apply_activation(node, a * b)]
+    def function(self, a: Array, b: Array) -> Array:
+        return np.asarray(a * b)
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         m, shift = multiplier(graph, node)
         return self.call(graph, node, {"multiplier": m, "shift": shift})
 
     def backward(self, builder: GradientBuilder, node: Node) -> None:
+        support.need_int8_gradient(builder.graph, node)
         graph, gy = builder.graph, builder.error_of(node)
         for x, other in (node.inputs[:2], node.inputs[1::-1]):
-            if not builder.wants(x):
-                continue
-            broadcast.require_whole(graph, node, x)
-            saved = other if graph[other].kind is Kind.CONST else builder.saved(other, node)
-            attrs = {"other_zero": graph[other].q.z, "other_scale": graph[other].q.s}
-            builder.emit("mul_grad", [gy, saved], [builder.new_error(x, node)], attrs, node)
+            if builder.wants(x):
+                saved = other if graph[other].kind is Kind.CONST else builder.saved(other, node)
+                attrs = {"other_zero": graph[other].q.z, "other_scale": graph[other].q.s}
+                broadcast.emit_gradient(builder, node, x, "mul_grad", [gy, saved], attrs)
 
     def macs(self, graph: Graph, node: Node) -> int:
         return prod(graph[node.outputs[0]].shape)

@@ -1,4 +1,4 @@
-"""Operators on one or two tensors, element by element or along the last axis."""
+"""Operators on one tensor, element by element or along the last axis."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING
 
 from kilograd.errors import ModelError
 from kilograd.frontends.tflite_file import RawOperator
-from kilograd.frontends.tflite_rules.rule import Converted, Rule, activation
+from kilograd.frontends.tflite_rules.rule import Converted, Rule
 
 if TYPE_CHECKING:
     from kilograd.frontends.tflite import Importer
-
-
-def binary(importer: Importer, op: RawOperator) -> Converted:
-    """ADD, MUL."""
-    return Converted([importer.activation(op, 0), importer.activation(op, 1)], {"activation": activation(op)})
 
 
 def unary(importer: Importer, op: RawOperator) -> Converted:
@@ -50,8 +45,6 @@ def softmax(importer: Importer, op: RawOperator) -> Converted:
 
 
 RULES: dict[str, Rule] = {
-    "ADD": Rule((2, 2), "AddOptions", binary, optional=True),
-    "MUL": Rule((2, 2), "MulOptions", binary, optional=True),
     "SOFTMAX": Rule((1, 1), "SoftmaxOptions", softmax, symmetric=False),
     "LEAKY_RELU": Rule((1, 1), "LeakyReluOptions", leaky_relu),
     "PRELU": Rule((2, 2), "", prelu),
