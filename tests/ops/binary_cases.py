@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Shape
 from kilograd.ops import operator
+from tests.ops import finite_difference
 from tests.ops.cases import unsigned
-from tests.ops.finite_difference import check_gradients
 from tests.ops.litert_model import Options, Value, run_one
 from tests.ops.nodes import Bench
 from tests.ops.runner import assert_same
@@ -59,9 +59,8 @@ def pairs(draw: st.DrawFn, kinds: st.SearchStrategy[str] = kinds, same: bool = F
     s, z = [draw(scales) for _ in range(3)], [0 if kind == "int16" else draw(zeros) for _ in range(3)]
     activation = draw(st.sampled_from(sorted(ACTIVATIONS)))
     s, z = ([s[0]] * 3, [z[0]] * 3) if same else (s, z)
-    return Pair(
-        draw(st.sampled_from(SHAPES)), kind, (s[0], s[1], s[2]), (z[0], z[1], z[2]), activation, draw(st.booleans()), draw(st.integers(0, 999))
-    )  # fmt: skip
+    shapes, extreme, seed = draw(st.sampled_from(SHAPES)), draw(st.booleans()), draw(st.integers(0, 999))
+    return Pair(shapes, kind, (s[0], s[1], s[2]), (z[0], z[1], z[2]), activation, extreme, seed)
 
 
 def values(case: Pair) -> tuple[Array, Array]:
@@ -69,9 +68,8 @@ def values(case: Pair) -> tuple[Array, Array]:
     if case.operands is not None:
         return case.operands
     rng, info = np.random.default_rng(case.seed), np.iinfo(case.dtype.numpy)
-    made = [
-        rng.choice([info.min, info.max], s) if case.extreme else rng.integers(info.min, info.max + 1, s, dtype=np.int64) for s in case.shapes[1:]
-    ]  # fmt: skip
+    ends, limits = [info.min, info.max], (info.min, info.max + 1)
+    made = [rng.choice(ends, s) if case.extreme else rng.integers(*limits, s) for s in case.shapes[1:]]
     a, b = (np.asarray(m).astype(case.dtype.numpy) for m in made)
     return a, b
 
@@ -91,9 +89,8 @@ def forward(op: str, case: Pair, attrs: dict[str, Any], results: int = 1) -> Arr
 def judge(builtin: str, case: Pair, chosen: tuple[str, Options] | None) -> Array:
     """LiteRT's result, as int8 where the model is uint8."""
     shift = 128 if case.kind == "uint8" else 0
-    tensors = [
-        Value(s, case.kind, q, z + shift) for s, q, z in zip((*case.shapes[1:], case.shapes[0]), case.scales, case.zeros, strict=True)
-    ]
+    described = zip((*case.shapes[1:], case.shapes[0]), case.scales, case.zeros, strict=True)
+    tensors = [Value(s, case.kind, q, z + shift) for s, q, z in described]
     feeds = [unsigned(v) if shift else v for v in values(case)]
     got = run_one(builtin, tensors[:2], tensors[2], chosen, feeds)
     return (got.astype(np.int16) - 128).astype(np.int8) if shift else got
@@ -111,7 +108,7 @@ def node_of(
     return b.graph, b.node(op, ["x1", "x2"], ["y"], {"activation": "none"}), b.values
 
 
-def check(
+def check_gradients(
     op: str,
     shapes: tuple[Shape, Shape, Shape],
     function: Callable[[Array, Array], Array],
@@ -123,7 +120,7 @@ def check(
     if op in ("maximum", "minimum"):  # no two equal, where there is no derivative
         given["x1"] = (given["x1"] | 1).astype(np.int8)
         given["x2"] = (given["x2"] & ~1).astype(np.int8)
-    check_gradients(graph, node, given, lambda r: function(r["x1"], r["x2"]), ["x1", "x2"])
+    finite_difference.check_gradients(graph, node, given, lambda r: function(r["x1"], r["x2"]), ["x1", "x2"])
     rng = np.random.default_rng(1)
     a, b = rng.normal(0, 1, shapes[1]), rng.normal(0, 1, shapes[2])
     np.testing.assert_allclose(operator(op).real(graph, node, [a, b])[0], function(a, b))

@@ -91,7 +91,8 @@ def maximum(op: str) -> Case:
 
 
 def reduce_max(dtype: DType) -> Case:
-    graph, node = cases.forward("reduce_max", [cases.activation("x", X, QuantParams.per_tensor(0.1, 0), dtype)], {**MEAN}, None, ("y", "w"))
+    quant = QuantParams.per_tensor(0.1, 0)
+    graph, node = cases.forward("reduce_max", [cases.activation("x", X, quant, dtype)], MEAN, quant, ("y", "winner"))
     return graph, node, {"x": cases.random_int8(1, X).astype(dtype.numpy) * 3}
 
 

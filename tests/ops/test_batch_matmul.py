@@ -60,9 +60,16 @@ def build(
     st.tuples(zeros, zeros, zeros), st.booleans(), st.integers(0, 999),
 )  # fmt: skip
 def test_forward_equals_litert(
-    batches: tuple[Shape, Shape], m: int, k: int, n: int, adjoints: tuple[bool, bool], s: tuple[float, float, float], z: tuple[int, int, int],
-    extreme: bool, seed: int,
-) -> None:  # fmt: skip
+    batches: tuple[Shape, Shape],
+    m: int,
+    k: int,
+    n: int,
+    adjoints: tuple[bool, bool],
+    s: tuple[float, float, float],
+    z: tuple[int, int, int],
+    extreme: bool,
+    seed: int,
+) -> None:
     shape = shapes(batches, m, k, n, adjoints)
     quants = [QuantParams.per_tensor(*q) for q in zip(s, z, strict=True)]
     graph, node, values = build(shape, quants, adjoints, seed, True, extreme)
@@ -115,8 +122,13 @@ def test_sums_of_many_products() -> None:
 
 @pytest.mark.parametrize(
     ("a", "b", "message"),
-    [((3,), (3, 2), "2 to 4 axes"), ((2, 3, 4), (3, 4, 2), "do not fit"), ((2, 3), (2, 3), "cannot be multiplied"), ((1, 40000), (40000, 1), "at most")],
-)  # fmt: skip
+    [
+        ((3,), (3, 2), "2 to 4 axes"),
+        ((2, 3, 4), (3, 4, 2), "do not fit"),
+        ((2, 3), (2, 3), "cannot be multiplied"),
+        ((1, 40000), (40000, 1), "at most"),
+    ],
+)
 def test_wrong_operands(a: Shape, b: Shape, message: str) -> None:
     with pytest.raises(GraphError, match=message):
         cases.forward("batch_matmul", [cases.activation("a", a), cases.activation("b", b)], {})

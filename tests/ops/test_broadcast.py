@@ -14,12 +14,11 @@ from tests.ops.finite_difference import check_gradients
 from tests.ops.nodes import Bench
 from tests.ops.runner import assert_same
 
+SHAPES: list[Shape] = [(1, 3, 4, 5), (1, 1, 1, 5), (1, 3, 1, 5), (5,), (4, 1), (), (3, 1, 1)]
+
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from([(1, 3, 4, 5), (1, 1, 1, 5), (1, 3, 1, 5), (5,), (4, 1), (), (3, 1, 1)]), st.booleans(), st.sampled_from([-60, -30, -20, -12, 30]),
-    st.integers(0, 99),
-)  # fmt: skip
+@given(st.sampled_from(SHAPES), st.booleans(), st.sampled_from([-60, -30, -20, -12, 30]), st.integers(0, 99))
 def test_error_of_a_repeated_operand(shape: Shape, negative: bool, target: int, seed: int) -> None:
     b = Bench(seed)
     b.train(step=seed)

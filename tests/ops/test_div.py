@@ -18,7 +18,6 @@ from tests.ops.binary_cases import ACTIVATIONS, SHAPES, Pair, pairs
 from tests.ops.finite_difference import check_gradients
 from tests.ops.litert_model import needs_litert, options
 
-
 INT8 = pairs(st.sampled_from(["int8", "uint8"]))
 
 

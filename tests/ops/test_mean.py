@@ -18,7 +18,6 @@ from tests.ops.finite_difference import check_gradients
 from tests.ops.litert_model import Value, needs_litert, options, run_one
 from tests.ops.reduction_cases import reductions
 
-
 scales = st.floats(0.005, 0.3)
 zeros = st.integers(-128, 127)
 

@@ -36,4 +36,4 @@ def test_another_quantization_is_refused() -> None:
 @pytest.mark.parametrize("shapes", SHAPES[:-1])
 def test_gradients_are_finite_differences(shapes: tuple[Shape, Shape, Shape]) -> None:
     """The node's rule against check_gradients of the real function."""
-    binary_cases.check("minimum", shapes, lambda a, b: np.asarray(np.minimum(a, b)), (0.02, 0.02, 0.02), (4, 4, 4))
+    binary_cases.check_gradients("minimum", shapes, lambda a, b: np.asarray(np.minimum(a, b)), (0.02, 0.02, 0.02), (4, 4, 4))

@@ -12,7 +12,6 @@ from tests.ops import binary_cases
 from tests.ops.binary_cases import SHAPES, Pair, pairs
 from tests.ops.litert_model import needs_litert, options
 
-
 INT8 = pairs(st.just("int8"))
 
 
@@ -34,4 +33,4 @@ def test_forward_equals_litert(case: Pair) -> None:
 @pytest.mark.parametrize("shapes", SHAPES)
 def test_gradients_are_finite_differences(shapes: tuple[Shape, Shape, Shape]) -> None:
     """The node's rule against check_gradients of the real function."""
-    binary_cases.check("squared_difference", shapes, lambda a, b: np.asarray((a - b) ** 2), (0.02, 0.05, 0.4))
+    binary_cases.check_gradients("squared_difference", shapes, lambda a, b: np.asarray((a - b) ** 2), (0.02, 0.05, 0.4))

@@ -25,4 +25,4 @@ def test_forward_equals_litert(case: Pair) -> None:
 @pytest.mark.parametrize("shapes", SHAPES)
 def test_gradients_are_finite_differences(shapes: tuple[Shape, Shape, Shape]) -> None:
     """The node's rule against check_gradients of the real function."""
-    binary_cases.check("sub", shapes, lambda a, b: np.asarray(a - b), (0.02, 0.05, 0.07))
+    binary_cases.check_gradients("sub", shapes, lambda a, b: np.asarray(a - b), (0.02, 0.05, 0.07))

@@ -1,6 +1,6 @@
-"""Product of two matrices, or of batches of them: int8, two to four axes; either operand may be transposed, and repeated over the batch.
+"""Product of two matrices, or of batches of them: int8, two to four axes; operands may be transposed, and repeated over the batch.
 
-Operands: a [.., m, k], b [.., k, n] (either may be a constant). Results: y [.., m, n], clamp mask (optional). Attributes: adj_x, adj_y (that
+Operands: a [.., m, k], b [.., k, n] (either may be a constant). Results: y [.., m, n], clamp mask (optional). Attributes: adj_x, adj_y (the
 operand's last two axes are swapped in memory).
 """
 
@@ -203,14 +203,14 @@ class BatchMatmulGrad(support.GradientOperator):
             else ((gy.row_step, 0, gy.column_step), (0, other.row_step, other.column_step))
         )
         swapped = [(c, r, k) if adjoints[side] else (r, c, k) for r, c, k in steps]
-        kept = [gx.batch[i] == gy.batch[i] for i in (0, 1)]
-        sums = [1 if k else n for k, n in zip(kept, gy.batch, strict=True)]
+        kept = np.array([gx.batch[i] == gy.batch[i] for i in (0, 1)])  # else summed: the operand was repeated
+        sums = np.where(kept, 1, gy.batch)
         distances = [
-            (*(s if k else 0 for s, k in zip(t.batch_step, kept, strict=True)), r, c, *(0 if k else s for s, k in zip(t.batch_step, kept, strict=True)), i)
-            for t, (r, c, i) in zip((gy, other), swapped, strict=True)
-        ]  # fmt: skip
-        inner = gy.rows if side else gy.columns
-        return _shape_fields((*gx.batch, gx.rows, gx.columns, *sums, inner), *distances)
+            [int(v) for v in (*np.where(kept, t.batch_step, 0), row, column, *np.where(kept, 0, t.batch_step), inner)]
+            for t, (row, column, inner) in zip((gy, other), swapped, strict=True)
+        ]
+        sizes = (*gx.batch, gx.rows, gx.columns, *sums, gy.rows if side else gy.columns)
+        return _shape_fields([int(v) for v in sizes], *distances)
 
     def macs(self, graph: Graph, node: Node) -> int:
         return prod(graph[node.outputs[0]].shape) * self._terms(graph, node)

@@ -62,7 +62,7 @@ def is_whole(graph: Graph, node: Node, tensor: str) -> bool:
 
 
 def pass_on(builder: GradientBuilder, node: Node, tensor: str, error: str, negative: bool = False) -> None:
-    """`error`, shaped as the result, is what all copies of operand `tensor` get (its negative): their sum is a contribution to its error."""
+    """`error`, shaped as the result, is what all copies of operand `tensor` get (its negative): their sum is a part of its error."""
     if is_whole(builder.graph, node, tensor) and not negative:
         builder.share_error(tensor, error, node)
     else:
