@@ -14,6 +14,7 @@
 #include "ops/depthwise_conv2d/depthwise_conv2d.h"
 #include "ops/dequantize/dequantize.h"
 #include "ops/div/div.h"
+#include "ops/detection_postprocess/detection_postprocess.h"
 #include "ops/fully_connected/fully_connected.h"
 #include "ops/gather/gather.h"
 #include "ops/grad_sum/grad_sum.h"

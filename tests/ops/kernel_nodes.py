@@ -269,6 +269,14 @@ def prelu(op: str) -> Case:
     return graph, node, {"x": cases.random_int8(1, X)}
 
 
+def detection(op: str) -> Case:
+    scales = [10.0, 10.0, 5.0, 5.0]
+    attrs = {"max_detections": 3, "num_classes": 2, "score_threshold": -0.5, "iou_threshold": 0.5, "scales": scales}
+    xs = [cases.activation(f"x{i}", s) for i, s in enumerate([(1, 9, 5), (1, 9, 3), (9, 4)])]
+    graph, node = cases.forward(op, xs, attrs, None, ("boxes", "classes", "scores", "count"))
+    return graph, node, {x.name: cases.random_int8(i, x.shape) for i, x in enumerate(xs)}
+
+
 NODES: dict[str, Callable[[], Case]] = {
     "conv2d_ref_s8": lambda: weighted("conv2d"),
     "conv2d_grad_input_ref_s8": lambda: grad_input("conv2d_grad_input"),
@@ -321,6 +329,7 @@ NODES: dict[str, Callable[[], Case]] = {
     "conv2d_ref_s16": lambda: wide("conv2d"),
     "average_pool2d_ref_s16": lambda: wide_pool("average_pool2d"),
     "max_pool2d_ref_s16": lambda: wide_pool("max_pool2d"),
+    "detection_postprocess_ref_s8": lambda: detection("detection_postprocess"),
     "train_begin_ref_s32": lambda: train_begin("train_begin"),
     "softmax_cross_entropy_ref_s8": lambda: loss("softmax_cross_entropy"),
     "mean_squared_error_ref_s8": lambda: loss("mean_squared_error"),

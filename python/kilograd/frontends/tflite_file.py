@@ -54,7 +54,10 @@ class RawTensor:
 
 @dataclass(frozen=True)
 class RawOperator:
-    """An operator as the file states it; absent operands are -1. `options` is the accessor of its builtin options or None."""
+    """An operator as the file states it; absent operands are -1.
+
+    `options` is the accessor of its builtin options or None; for a custom operator, the bytes of its options.
+    """
 
     index: int
     name: str  # name of tflite.BuiltinOperator, CUSTOM:<name> for custom ones
@@ -208,7 +211,9 @@ class _Reader:
                 raise ModelError(f"{what} has code {code}, the file lists {len(codes)}: it is damaged. Copy or export it again.")
             inputs = self.vector(table, "Inputs", np.int32, what, MAX_OPERANDS)
             outputs = self.vector(table, "Outputs", np.int32, what, MAX_OPERANDS)
-            return RawOperator(index, codes[code], _indices(inputs), _indices(outputs), self.options(table, codes[code]))
+            custom = codes[code].startswith("CUSTOM:")
+            options = self.vector(table, "CustomOptions", np.uint8, what).tobytes() if custom else self.options(table, codes[code])
+            return RawOperator(index, codes[code], _indices(inputs), _indices(outputs), options)
 
     def model(self) -> RawModel:
         """The whole file."""
