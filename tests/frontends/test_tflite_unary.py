@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.exactness import Runner, c_runner, compare, numpy_runner, random_inputs
 from kilograd.errors import ModelError
 from kilograd.frontends.tflite import import_tflite
-from kilograd.ir.graph import Array
+from kilograd.ir.graph import Array, DType, Graph
 from kilograd.ops.base import evaluate
 from tests.ops.litert_model import Value, build, needs_litert, options, run
+from tests.reference import Reference, require_interpreter
+from tests.shared_data import require
 
 PLAIN = {"int8": (0.05, 3), "uint8": (0.05, 131), "int16": (1 / 4096, 0), "int32": (1e-3, 0)}
 POSITIVE = {"int8": (0.05, -128)}
@@ -90,3 +94,36 @@ def test_int16_zero_point() -> None:
     quant = value_of("int16", (0.05, 3))
     with pytest.raises(ModelError, match="zero point other than 0"):
         import_tflite(build("LEAKY_RELU", [quant], quant, options("LeakyReluOptions", Alpha=0.1)))
+
+
+@pytest.mark.parametrize("runner", [numpy_runner, c_runner])
+@pytest.mark.parametrize("name", ["leaky_relu12", "quantize0"])
+def test_operators_of_seanet(name: str, runner: Callable[[Graph], Runner]) -> None:
+    """int16 and int32 as a vendor's model has them."""
+    data = require(f"models/tflite_micro/seanet_ops/{name}.tflite").read_bytes()
+    require_interpreter()
+    graph = import_tflite(data)
+    x, rng = graph[graph.inputs[0]], np.random.default_rng(1)
+    reach = 32767 if x.dtype is DType.INT16 else 1 << 20
+    inputs = [rng.integers(-reach - 1, reach, x.shape, endpoint=True).astype(x.dtype.numpy) for _ in range(20)]
+    result = compare(data, graph, inputs, runner(graph))
+    assert result["mismatches"] == [] and result["equal"] == len(inputs)
+
+
+@pytest.mark.parametrize("runner", [numpy_runner, c_runner])
+def test_a_model_that_ends_in_real_logarithms(runner: Callable[[Graph], Runner]) -> None:
+    """DEQUANTIZE and LOG_SOFTMAX in float32: everything before is equal, the end is within 2e-6."""
+    data = require("models/tinyengine/ptq_mnist_lenet-300-100.tflite").read_bytes()
+    require_interpreter()
+    graph, reference = import_tflite(data), Reference(data)
+    assert graph.nodes[-1].op == "log_softmax"
+    run = runner(graph)
+    for x in random_inputs(graph, 10):
+        feeds = {graph.inputs[0]: x}
+        want, got = reference.run(graph, feeds), run(feeds)
+        for node in graph.nodes:
+            for name in node.writes():
+                if node.op == "log_softmax":
+                    np.testing.assert_allclose(got[name], want[name], rtol=0, atol=2e-6)
+                else:
+                    np.testing.assert_array_equal(got[name], want[name])
