@@ -35,10 +35,10 @@ static int64_t logarithm(int64_t s) {
   return k * (int64_t)LN2 + ((z * series) >> 29);
 }
 
-/* Differences are stored before they are used: no excess precision survives. */
-static void store_difference(float *to, float a, float b) {
-  const float d = a - b;
-  memcpy(to, &d, sizeof d);
+/* Rounded to single: what is kept wide in a register (x87) is stored and read again. */
+static float single(float v) {
+  volatile float stored = v;
+  return stored;
 }
 
 void kg_log_softmax_ref_f32(const kg_log_softmax_f32_args *a, const kg_memory *mem) {
@@ -50,11 +50,11 @@ void kg_log_softmax_ref_f32(const kg_log_softmax_f32_args *a, const kg_memory *m
     int64_t sum = 0;
     for (int32_t c = 0; c < a->depth; ++c) {
       uint32_t bits;
-      store_difference(&y[c], x[c], max);
+      y[c] = single(x[c] - max);
       memcpy(&bits, &y[c], sizeof bits);
       sum += exponential(magnitude(bits));
     }
-    const float log_sum = (float)logarithm(sum < ONE ? ONE : sum) * 9.313225746154785e-10f; /* 2^-30: exact */
-    for (int32_t c = 0; c < a->depth; ++c) store_difference(&y[c], y[c], log_sum);
+    const float log_sum = single((float)logarithm(sum < ONE ? ONE : sum)) * 9.313225746154785e-10f; /* 2^-30: exact */
+    for (int32_t c = 0; c < a->depth; ++c) y[c] = single(y[c] - log_sum);
   }
 }
