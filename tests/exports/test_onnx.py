@@ -50,6 +50,23 @@ def test_onnx_runtime_agrees(io: Any, dense_per_channel: bool) -> None:
         assert np.abs(run(write_onnx(result.graph), x[:12]) - ours(result.graph, x[:12])).max() <= 2 / 256 + 1e-6
 
 
+@pytest.mark.parametrize(("padding", "output", "groups"), [
+    ((0, 1, 0, 1), (8, 8), 1), ((0, 0, 0, 0), (9, 10), 1), ((2, 1, 0, 2), (6, 8), 1), ((1, 1, 1, 1), (7, 8), 3),
+])  # fmt: skip
+def test_transposed_convolutions(padding: tuple[int, ...], output: tuple[int, int], groups: int) -> None:
+    m = Floats((1, 8, 8, 3))
+    graph = m.done(m.transposed(m.conv("x", "down", 6, stride=2, activation="relu"), "y", 6, padding, output, groups))
+    x = samples(graph)
+    np.testing.assert_allclose(run(write_onnx(graph), x[:4]), ours(graph, x[:4]), rtol=1e-4, atol=1e-5)
+    result = quantize_model(graph, x, QuantizeConfig())
+    if groups > 1:
+        with pytest.raises(UnsupportedOperator, match="for which ConvTranspose has no axis"):
+            write_onnx(result.graph)
+        return
+    step = result.graph[result.graph.outputs[0]].q.s
+    assert np.abs(run(write_onnx(result.graph), x[:6]) - ours(result.graph, x[:6])).max() <= 2 * step + 1e-6
+
+
 def test_a_float_graph_is_the_same_function() -> None:
     """No quantization in the way: layouts, paddings and axes are right to the last digits."""
     graph = network(5)

@@ -75,6 +75,31 @@ def test_padding_that_tensorflow_lite_cannot_say_becomes_an_operator() -> None:
     same_bits(result.graph, data, 5)
 
 
+@pytest.mark.parametrize(("padding", "output"), [((0, 1, 0, 1), (8, 8)), ((0, 0, 0, 0), (9, 10)), ((1, 1, 1, 1), (7, 7))])
+def test_transposed_convolutions(padding: tuple[int, ...], output: tuple[int, int]) -> None:
+    """SAME, VALID with a row and a column that only the bias reaches, SAME of an odd size; an activation fused into them; float too."""
+    require_interpreter()
+    m = Floats((1, 8, 8, 3))
+    up = m.node("relu", [m.transposed(m.conv("x", "down", 6, stride=2, activation="relu"), "up", 5, padding, output)], "up.relu")
+    graph = m.done(m.conv(up, "y", 2))
+    result = quantize_model(graph, samples(graph), QuantizeConfig())
+    assert [n.op for n in result.graph.nodes] == ["conv2d", "transpose_conv", "conv2d"]
+    data = write_tflite(result.graph)
+    assert "transpose_conv" in [n.op for n in import_tflite(data).nodes]
+    same_bits(result.graph, data, 6)
+    written = write_tflite(graph)
+    x = samples(graph, 1)[0]
+    got = Reference(written).run(import_tflite(written), {"x": x})["y"]
+    np.testing.assert_allclose(got, evaluate(graph, {"x": x}).tensors["y"], rtol=1e-4, atol=1e-5)
+
+
+def test_transposed_convolutions_that_tensorflow_lite_cannot_say() -> None:
+    for padding, output, groups, message in (((2, 1, 0, 0), (6, 9), 1, "knows SAME and VALID"), ((0, 0, 0, 0), (9, 9), 3, "has groups")):
+        m = Floats((1, 4, 4, 3))
+        with pytest.raises(UnsupportedOperator, match=message):
+            write_tflite(m.done(m.transposed("x", "y", 6, padding, output, groups)))
+
+
 def test_float_graphs_are_written_too() -> None:
     require_interpreter()
     graph = network()

@@ -45,6 +45,14 @@ class Floats:
         b = self.constant(f"{name}.b", self.rng.normal(0, 0.2, c))
         return self.node("depthwise_conv2d", [x, w, b], name, stride=(1, 1), dilation=(1, 1), padding=(1,) * 4, activation=activation)
 
+    def transposed(self, x: str, name: str, channels: int, padding: tuple[int, ...], output: tuple[int, int], groups: int = 1) -> str:
+        """3x3, stride 2."""
+        in_c = self.graph[x].shape[3] // groups
+        w = self.constant(f"{name}.w", self.rng.normal(0, (4 * in_c) ** -0.5, (channels, 3, 3, in_c)))
+        b = self.constant(f"{name}.b", self.rng.normal(0, 0.2, channels))
+        attrs = {"stride": (2, 2), "dilation": (1, 1), "padding": padding, "output": output, "transposed": True, "activation": "none"}
+        return self.node("transpose_conv", [x, w, b], name, shape=(1, *output, channels), **attrs)
+
     def dense(self, x: str, name: str, out: int, activation: str = "none") -> str:
         features = self.graph[x].size
         w = self.constant(f"{name}.w", self.rng.normal(0, features**-0.5, (out, features)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from kilograd.errors import UnsupportedOperator
 from kilograd.ir.graph import Array, DType, Node
+from kilograd.ops.transpose_conv import reach
 
 if TYPE_CHECKING:
     from kilograd.exports.onnx import OnnxWriter
@@ -26,11 +27,11 @@ def _parameter(writer: OnnxWriter, name: str, arrange: Callable[[Array], Array],
     return writer.constant(data, name) if t.dtype is DType.FLOAT32 else writer.dequantized(data, t.q, axis, name)
 
 
-def _layer(writer: OnnxWriter, node: Node, arrange: Callable[[Array], Array]) -> list[str]:
-    """Weights, with output channels first, and bias."""
+def _layer(writer: OnnxWriter, node: Node, arrange: Callable[[Array], Array], axis: int = 0) -> list[str]:
+    """Weights, which `arrange` gives with their output channels at `axis`, and bias."""
     if any(node.inputs[3:]):
         raise UnsupportedOperator(f"{node.op} '{node.name}' has weights in two parts; join them before the export")
-    operands = [_parameter(writer, node.inputs[1], arrange, 0)]
+    operands = [_parameter(writer, node.inputs[1], arrange, axis)]
     if len(node.inputs) > 2 and node.inputs[2]:
         operands.append(_parameter(writer, node.inputs[2], lambda b: b, 0))
     return operands
@@ -50,6 +51,30 @@ def convolution(writer: OnnxWriter, node: Node) -> None:
     operands = [writer.value(x.name, nchw=True), *_layer(writer, node, lambda v: v.transpose(order))]
     attrs = {**_window(node.attrs), "dilations": list(node.attrs["dilation"]), "kernel_shape": list(w.shape[1:3]), "group": group}
     writer.result(node, writer.add("Conv", operands, f"{node.name}.conv", **attrs), nchw=True)
+
+
+def transpose_conv(writer: OnnxWriter, node: Node) -> None:
+    """ConvTranspose, whose weights have the input channels first."""
+    x, w = writer.graph[node.inputs[0]], writer.graph[node.inputs[1]]
+    groups, kernel, attrs = x.shape[3] // w.shape[3], w.shape[1:3], node.attrs
+    if groups > 1 and w.quant is not None and w.quant.axis is not None:
+        raise UnsupportedOperator(f"{node.op} '{node.name}' has groups and one scale a channel, for which ConvTranspose has no axis.")
+
+    def arrange(value: Array) -> Array:
+        parts = value.reshape(groups, -1, *value.shape[1:])  # [group, out, h, w, in]
+        return parts.transpose(0, 4, 1, 2, 3).reshape(x.shape[3], -1, *kernel)
+
+    whole = [reach(x.shape[1 + i], kernel[i], attrs["stride"][i], attrs["dilation"][i]) for i in (0, 1)]
+    rest = [attrs["output"][i] - whole[i] + sum(attrs["padding"][2 * i : 2 * i + 2]) for i in (0, 1)]
+    operands = [writer.value(x.name, nchw=True), *_layer(writer, node, arrange, 1)]
+    written = {
+        **_window(attrs),
+        "dilations": list(attrs["dilation"]),
+        "kernel_shape": list(kernel),
+        "group": groups,
+        "output_padding": rest,
+    }
+    writer.result(node, writer.add("ConvTranspose", operands, f"{node.name}.conv", **written), nchw=True)
 
 
 def fully_connected(writer: OnnxWriter, node: Node) -> None:
@@ -151,6 +176,7 @@ def convert(writer: OnnxWriter, node: Node) -> None:
 FORMS: dict[str, FormOf] = {
     "conv2d": convolution,
     "depthwise_conv2d": convolution,
+    "transpose_conv": transpose_conv,
     "fully_connected": fully_connected,
     "average_pool2d": pool("AveragePool", count_include_pad=0),
     "max_pool2d": pool("MaxPool"),

@@ -9,16 +9,19 @@ from kilograd.ir.graph import DType, Graph, Node, Tensor
 SAME, VALID = 0, 1
 
 
+def same_padding(in_hw: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> list[int]:
+    """Pixels that SAME adds to height and width, in front and behind together."""
+    sizes = zip(in_hw, kernel, stride, dilation, strict=True)
+    return [max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0) for size, k, s, d in sizes]
+
+
 def padding_code(
     in_hw: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], padding: Sequence[int]
 ) -> int | None:
     """SAME, VALID, or None when explicit pixels (top, bottom, left, right) are neither."""
     if not any(padding):
         return VALID
-    same: list[int] = []
-    for size, k, s, d in zip(in_hw, kernel, stride, dilation, strict=True):
-        total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
-        same += [total // 2, total - total // 2]
+    same = [part for total in same_padding(in_hw, kernel, stride, dilation) for part in (total // 2, total - total // 2)]
     return SAME if list(padding) == same else None
 
 

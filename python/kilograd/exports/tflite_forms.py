@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kilograd.errors import UnsupportedOperator
-from kilograd.exports.padding import padding_code
+from kilograd.exports.padding import SAME, VALID, padding_code, same_padding
 from kilograd.ir.graph import Array, DType, Graph, Node
 
 ACTIVATIONS = {"none": 0, "relu": 1, "relu_n1_to_1": 2, "relu6": 3}
@@ -76,6 +76,28 @@ def depthwise_conv2d(graph: Graph, node: Node) -> Form:
     values = _convolution(graph, node)
     values["DepthMultiplier"] = graph[node.outputs[0]].shape[3] // graph[node.inputs[0]].shape[3]
     return Form("DEPTHWISE_CONV_2D", _version(graph, node, 1, 3), "DepthwiseConv2DOptions", values, _with_weights(node))
+
+
+def transpose_conv(graph: Graph, node: Node) -> Form:
+    """TRANSPOSE_CONV, whose padding is that of the convolution which it turns around."""
+    x, w, y = graph[node.inputs[0]], graph[node.inputs[1]], graph[node.outputs[0]]
+    if w.shape[3] != x.shape[3] or tuple(node.attrs["dilation"]) != (1, 1):
+        raise UnsupportedOperator(f"{node.op} '{node.name}' has groups or a dilation, which TensorFlow Lite cannot say.")
+    front, sizes = (node.attrs["padding"][0], node.attrs["padding"][2]), (y.shape[1:3], w.shape[1:3], node.attrs["stride"])
+    for code in (SAME, VALID):  # of a convolution from y to x; what lies behind follows from the size of the result
+        total = same_padding(*sizes, (1, 1)) if code == SAME else [0, 0]
+        back = tuple((n + (s - 1 if code == SAME else s - k)) // s for n, k, s in zip(*sizes, strict=True))
+        if front == (total[0] // 2, total[1] // 2) and back == x.shape[1:3]:
+            break
+    else:
+        raise UnsupportedOperator(
+            f"{node.op} '{node.name}' has the padding {node.attrs['padding']}, which TensorFlow Lite cannot say (it knows SAME and VALID)."
+        )
+    values = {"Padding": code, "StrideH": node.attrs["stride"][0], "StrideW": node.attrs["stride"][1]}
+    values["FusedActivationFunction"] = _activation(node)
+    _, weights, *bias = _with_weights(node)
+    version = 4 if values["FusedActivationFunction"] else 3 if bias else _version(graph, node, 1, 2)
+    return Form("TRANSPOSE_CONV", version, "TransposeConvOptions", values, (_integers(y.shape), weights, x.name, *bias))
 
 
 def fully_connected(graph: Graph, node: Node) -> Form:
@@ -152,6 +174,7 @@ def concatenation(graph: Graph, node: Node) -> Form:
 FORMS: dict[str, FormOf] = {
     "conv2d": conv2d,
     "depthwise_conv2d": depthwise_conv2d,
+    "transpose_conv": transpose_conv,
     "fully_connected": fully_connected,
     "average_pool2d": pool("AVERAGE_POOL_2D"),
     "max_pool2d": pool("MAX_POOL_2D"),
