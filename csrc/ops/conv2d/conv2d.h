@@ -67,6 +67,24 @@ typedef struct kg_conv2d_args {
 void kg_conv2d_ref_s8(const kg_conv2d_args *args, const kg_memory *mem);
 int32_t kg_conv2d_check(const kg_conv2d_args *args, kg_check *c);
 
+/* The same for cores with the DSP extension: constant weights in a stream (common/dsp/gemm.h), one group, results in tiles of four or two
+ * pixels. Inputs of a window are taken in the order [k_h][k_w][in_c]; where in_c is no multiple of four, the whole window is gathered first
+ * and padded. */
+typedef struct kg_conv2d_dsp_args {
+  kg_ref x;       /* int8 [in_h][in_w][in_c] */
+  kg_ref y;       /* int8 [out_h][out_w][out_c] */
+  kg_ref stream;  /* constant: 16 bytes and the padded window for every output channel */
+  kg_ref scratch; /* a tile of pairs, then what the gathering of windows, or a row of padding, takes; see the check */
+  kg_conv2d_shape shape;
+  int32_t tile; /* pixels at a time: 4, with out_c even, or 2, with out_c a multiple of four */
+  int32_t rectified;
+  int32_t x_zero;
+  int32_t y_min, y_max;
+} kg_conv2d_dsp_args;
+
+void kg_conv2d_dsp_s8(const kg_conv2d_dsp_args *args, const kg_memory *mem);
+int32_t kg_conv2d_dsp_check(const kg_conv2d_dsp_args *args, kg_check *c);
+
 /* gx = sum over taps and output channels of gy * s_w * w: the int8 error, times the channel's scale as a 14-bit integer,
  * becomes an int16 (fold_shift chosen by the compiler so that the int32 sum cannot overflow). */
 typedef struct kg_conv2d_grad_input_args {

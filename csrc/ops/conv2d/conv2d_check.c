@@ -1,4 +1,4 @@
-#include "conv2d.h"
+#include "conv2d_dsp.h"
 
 static void check_shape(const kg_conv2d_shape *s, kg_check *c) {
   kg_check_window(c, s->in_h, s->out_h, s->k_h, s->stride_h, s->dilation_h, s->pad_top);
@@ -90,5 +90,29 @@ int32_t kg_conv2d_s16_check(const kg_conv2d_s16_args *a, kg_check *c) {
   kg_check_read_opt(c, a->bias, (wide ? 8 : 4) * (int64_t)s->out_c, 4);
   kg_check_table_s32(c, a->multiplier, s->out_c, 0, INT32_MAX);
   kg_check_table_s8(c, a->shift, s->out_c, -31, wide ? 7 : 30);
+  return kg_check_end(c);
+}
+
+int32_t kg_conv2d_dsp_check(const kg_conv2d_dsp_args *a, kg_check *c) {
+  const kg_conv2d_shape *s = &a->shape;
+  check_shape(s, c);
+  if (!c->ok) return 0;
+  kg_check_range(c, s->groups, 1, 1);
+  kg_check_range(c, s->transposed, 0, 0);
+  kg_check_range(c, s->live_c, 0, 0);
+  kg_check_range(c, a->tile, 2, 4);
+  kg_check_range(c, a->tile % 2, 0, 0);
+  kg_check_range(c, a->rectified, 0, 1);
+  kg_check_s8(c, a->x_zero);
+  kg_check_clamp(c, a->y_min, a->y_max);
+  kg_check_range(c, kg_check_mul3(c, s->k_h, s->k_w, s->in_c), 1, 32768);
+  if (!c->ok) return 0;
+  kg_check_range(c, s->out_c % (a->tile == 4 ? 2 : 4), 0, 0);
+  const int64_t padded = kg_conv2d_dsp_padded(s);
+  kg_check_read(c, a->x, kg_check_mul3(c, s->in_h, s->in_w, s->in_c), 1);
+  kg_check_read(c, a->stream, kg_check_mul(c, s->out_c, 16 + padded), 4);
+  kg_check_write(c, a->scratch, 2 * a->tile * padded + kg_conv2d_dsp_behind(s, a->tile) + kg_conv2d_dsp_spare(s, a->tile), 4,
+                 KG_REF_NONE);
+  kg_check_write(c, a->y, kg_check_mul3(c, s->out_h, s->out_w, s->out_c), 1, KG_REF_NONE);
   return kg_check_end(c);
 }
