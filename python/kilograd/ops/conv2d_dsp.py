@@ -1,7 +1,7 @@
 """conv2d for cores with the DSP extension: frozen int8 weights, tiles of two channels by four pixels or four by two
 (csrc/common/dsp/gemm.h).
 
-Inputs are multiplied by 256 when they become pairs, biases and zero point fold into one start value, and gemmlowp's two roundings become one
+Inputs are multiplied by 256 when they become pairs, biases and zero point fold into one start value, gemmlowp's two roundings become one
 addend and one shift. That is exact while every channel's sum stays below 2^23, which the weights tell at compile time.
 """
 
