@@ -1,0 +1,59 @@
+"""Streaming models of others, 50 calls in a row: every tensor of every call, in NumPy, in the C runtime and in emitted C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kilograd as kg
+from kilograd.frontends import import_tflite
+from kilograd.ir.graph import Array, Graph
+from tests.emit.emitted import need
+from tests.reference import require_interpreter
+from tests.shared_data import require
+from tests.streaming import check_emitted, check_stream
+
+CALLS = 50
+WAKE_WORDS = ["v1_okay_nabu", "v2_hey_jarvis"]
+
+
+def stream(graph: Graph, count: int = CALLS) -> list[Array]:
+    """Samples over the whole range of the input; the last calls at its ends."""
+    t, rng = graph[graph.inputs[0]], np.random.default_rng(0)
+    info = np.iinfo(t.dtype.numpy)
+    drawn = [rng.integers(info.min, info.max + 1, t.shape).astype(t.dtype.numpy) for _ in range(count - 4)]
+    return drawn + [np.full(t.shape, v, t.dtype.numpy) for v in (info.min, info.max) * 2]
+
+
+@pytest.mark.parametrize("name", WAKE_WORDS)
+def test_wake_words(name: str, tmp_path: Path) -> None:
+    data = require(f"models/micro_wake_word/{name}.tflite").read_bytes()
+    require_interpreter()
+    graph = import_tflite(data)
+    inputs = stream(graph)
+    results = sum(len(n.writes()) for n in graph.nodes)
+    assert check_stream(data, graph, inputs) == CALLS * results
+    need("gcc")
+    check_emitted(graph, inputs, tmp_path)
+
+
+@pytest.mark.parametrize("name", WAKE_WORDS)
+def test_wake_words_learn_while_they_stream(name: str) -> None:
+    """The head learns (binary output: mean squared error), variables move on as without learning, and a reset keeps what was learned."""
+    graph = import_tflite(require(f"models/micro_wake_word/{name}.tflite").read_bytes())
+    config = kg.TrainConfig(loss="mean_squared_error", learning_rate=1.0, exponent_start=-12)
+    learner, looker = kg.Simulator(kg.compile(graph, train="head", config=config)), kg.Simulator(kg.compile(graph))
+    head = [n for n in graph.nodes if n.op == "fully_connected"][-1].inputs[1]
+    before = learner.read(head)
+    target = np.full(learner.plan.tensors["target"].shape, 100, np.int8)
+    for x in stream(graph, 20):
+        learner.train_step(x, target)
+        looker.infer(x)
+        for variable in looker.plan.variables:
+            np.testing.assert_array_equal(learner.read(variable), looker.read(variable), err_msg=variable)
+    learned = learner.read(head)
+    assert not np.array_equal(learned, before)
+    learner.reset_variables()
+    np.testing.assert_array_equal(learner.read(head), learned)
