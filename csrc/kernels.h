@@ -20,6 +20,7 @@
 #include "ops/grad_sum/grad_sum.h"
 #include "ops/log_softmax/log_softmax.h"
 #include "ops/logistic/logistic.h"
+#include "ops/lstm/lstm.h"
 #include "ops/lut/lut.h"
 #include "ops/max_pool2d/max_pool2d.h"
 #include "ops/maximum/maximum.h"

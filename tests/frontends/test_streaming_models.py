@@ -39,10 +39,9 @@ def test_wake_words(name: str, tmp_path: Path) -> None:
     check_emitted(graph, inputs, tmp_path)
 
 
-@pytest.mark.parametrize("name", WAKE_WORDS)
-def test_wake_words_learn_while_they_stream(name: str) -> None:
-    """The head learns (binary output: mean squared error), variables move on as without learning, and a reset keeps what was learned."""
-    graph = import_tflite(require(f"models/micro_wake_word/{name}.tflite").read_bytes())
+def test_a_wake_word_learns_while_it_streams() -> None:
+    """The head learns, variables move on as without learning, and a reset keeps what was learned."""
+    graph = import_tflite(require("models/micro_wake_word/v1_okay_nabu.tflite").read_bytes())
     config = kg.TrainConfig(loss="mean_squared_error", learning_rate=1.0, exponent_start=-12)
     learner, looker = kg.Simulator(kg.compile(graph, train="head", config=config)), kg.Simulator(kg.compile(graph))
     head = [n for n in graph.nodes if n.op == "fully_connected"][-1].inputs[1]

@@ -277,6 +277,33 @@ def detection(op: str) -> Case:
     return graph, node, {x.name: cases.random_int8(i, x.shape) for i, x in enumerate(xs)}
 
 
+def lstm(op: str) -> Case:
+    """A short sequence with what it saves, and its backward node."""
+    b, units = bench(), 3
+    b.int8("sequence", (2, 4, 5), quant=activation_quant())
+    scale = QuantParams(np.full(12, 0.01, np.float32), np.zeros(12, np.int32), 0)
+    for name, columns in (("w", 5), ("r", units)):
+        b.int8(name, (12, columns), kind=Kind.CONST, quant=scale)
+    b.bias("b", 12)
+    hidden = QuantParams.per_tensor(1 / 127)
+    b.int8("h", (2, units), kind=Kind.STATE, quant=hidden)
+    b.tensor("c", np.arange(6, dtype=np.int16).reshape(2, 3) * 999, DType.INT16, Kind.STATE, QuantParams.per_tensor(2.0**-12))
+    if op == "lstm_grad":
+        b.tensor("gates", b.rng.integers(-32768, 32768, (2, 4, 18)).astype(np.int16), DType.INT16)
+        b.error("gt", (2, 4, units))
+        b.error("gz", (2, 4, 12), given=False)
+        return b.graph, b.node(op, ["gt", "gates", "r"], ["gz"], {"time_major": False, "cell_bits": 3}), b.values
+    b.graph.add(Tensor("gates", (2, 4, 18), DType.INT16))
+    b.graph.add(Tensor("before", (2, 4, units), DType.INT8, quant=hidden))
+    results = [b.output("y", (2, 4, units), 1 / 127, 0), "gates", "before"]
+    attrs = {"time_major": True, "cell_clip": 1.5}
+    b.graph.set("sequence", shape=(4, 2, 5))
+    b.values["sequence"] = b.values["sequence"].reshape(4, 2, 5)
+    for name in results:
+        b.graph.set(name, shape=(4, 2, b.graph[name].shape[-1]))
+    return b.graph, b.node(op, ["sequence", "w", "b", "", "r", "h", "c"], results, attrs, ("h", "c")), b.values
+
+
 NODES: dict[str, Callable[[], Case]] = {
     "conv2d_ref_s8": lambda: weighted("conv2d"),
     "conv2d_grad_input_ref_s8": lambda: grad_input("conv2d_grad_input"),
@@ -352,6 +379,8 @@ NODES: dict[str, Callable[[], Case]] = {
     "log_softmax_ref_f32": lambda: declared("log_softmax", DType.FLOAT32, DType.FLOAT32, None, None),
     "log_softmax_grad_ref_s8": lambda: gradient("log_softmax_grad", {}, X, X, DType.INT8),
     "cast_ref": lambda: declared("cast", DType.FLOAT32, DType.INT8),
+    "lstm_ref_s8": lambda: lstm("lstm"),
+    "lstm_grad_ref_s16": lambda: lstm("lstm_grad"),
 }  # fmt: skip
 
 

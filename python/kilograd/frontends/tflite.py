@@ -104,6 +104,29 @@ class Importer:
         self.shape(op, i, rank)
         return self._declare(t, None, op.where)
 
+    def stacked(self, op: RawOperator, indices: tuple[int, ...], rank: int, *types: str) -> str:
+        """Constants of equal shape as one, row below row; each keeps its scale along the first axis."""
+        parts = [self._operand(op, i) for i in indices]
+        data = []
+        for i, t in zip(indices, parts, strict=True):
+            if t.type not in types or t.type != parts[0].type:
+                raise self._type_error(op, t, " or ".join(v.lower() for v in types))
+            self._need_constant(op, t, "weights")
+            if self.shape(op, i, rank) != self.shape(op, indices[0]):
+                raise ModelError(f"{op.where}: {t.where} has shape {list(t.shape)}, {parts[0].where} has {list(parts[0].shape)}.")
+            data.append(self._constant(t, _static_shape(t)))
+        quant = None
+        if parts[0].type == "INT8":
+            found = [_quantization(t, _static_shape(t), None) for t in parts]
+            if any(q is None or q.z for q in found):
+                raise ModelError(f"{op.where}: weights need one scale and zero point 0. Export the model again.")
+            scale = np.concatenate([np.full(len(d), q.s, np.float32) for d, q in zip(data, found, strict=True) if q is not None])
+            quant = QuantParams(scale, np.zeros(len(scale), np.int32), 0)
+        name = self.graph.fresh(f"{self.names[parts[0].index]}/stacked")
+        value = np.concatenate(data)
+        self.graph.add(Tensor(name, value.shape, DTYPES[parts[0].type], Kind.CONST, quant, value))
+        return name
+
     def bias(self, op: RawOperator, i: int, channels: int) -> str:
         """Operand i as constant bias, '' when there is none: int32, int64 under int16 activations, float32 in a float model."""
         if i >= len(op.inputs) or op.inputs[i] < 0:

@@ -64,6 +64,7 @@ class RawOperator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Any = None
+    intermediates: tuple[int, ...] = ()  # tensors that state the quantization of values inside the operator
 
     @property
     def where(self) -> str:
@@ -211,9 +212,10 @@ class _Reader:
                 raise ModelError(f"{what} has code {code}, the file lists {len(codes)}: it is damaged. Copy or export it again.")
             inputs = self.vector(table, "Inputs", np.int32, what, MAX_OPERANDS)
             outputs = self.vector(table, "Outputs", np.int32, what, MAX_OPERANDS)
+            inside = self.vector(table, "Intermediates", np.int32, what, MAX_OPERANDS)
             custom = codes[code].startswith("CUSTOM:")
             options = self.vector(table, "CustomOptions", np.uint8, what).tobytes() if custom else self.options(table, codes[code])
-            return RawOperator(index, codes[code], _indices(inputs), _indices(outputs), options)
+            return RawOperator(index, codes[code], _indices(inputs), _indices(outputs), options, _indices(inside))
 
     def model(self) -> RawModel:
         """The whole file."""
@@ -263,6 +265,7 @@ def _check_indices(raw: RawModel) -> None:
     for op in raw.operators:
         check(op.inputs, op.where, -1)
         check(op.outputs, op.where, 0)
+        check(op.intermediates, op.where, 0)
 
 
 def read_tflite(data: bytes) -> RawModel:

@@ -227,7 +227,7 @@ class GradientBuilder:
 
 def _early(node: Node) -> int:
     """Order 'early' within one layer: the error and its mask, then what changes parameters, then the error of the input."""
-    if node.op in ("clamp_grad", "grad_sum", "svdf_grad_newest"):
+    if node.op in ("clamp_grad", "grad_sum", "svdf_grad_newest", "lstm_grad"):
         return 0
     return 1 if not node.outputs else 2
 

@@ -70,8 +70,8 @@ def _weights(graph: Graph, node: Node, k: int, learned: Learned) -> None:
     _own(graph, node, w.name)
     total = w.shape[axis]
     part = k * (total // input_channels(graph, node))  # a depthwise channel may have several columns
-    if node.op == "svdf":
-        _time_weights(graph, node, part < total, learned)
+    if node.op in ("svdf", "lstm"):
+        _second_weights(graph, node, part < total, learned)
     parameter = w.name if part == total else f"{w.name}#live"
     if part == total:
         graph.set(w.name, kind=Kind.STATE)
@@ -83,14 +83,15 @@ def _weights(graph: Graph, node: Node, k: int, learned: Learned) -> None:
     learned.ranges[parameter] = (-128, 127) if w.q.zero_point.any() else (-127, 127)
 
 
-def _time_weights(graph: Graph, node: Node, partly: bool, learned: Learned) -> None:
-    """The time weights of an SVDF learn with its feature weights, which learn as a whole."""
+def _second_weights(graph: Graph, node: Node, partly: bool, learned: Learned) -> None:
+    """The time weights of an SVDF and the recurrent weights of an LSTM learn with the others, which learn as a whole."""
     if partly:
-        raise SchemeError(f"the weights of '{node.name}' (svdf) learn as a whole or not at all: give fraction 1.")
-    time = node.inputs[4]
-    _own(graph, node, time)
-    graph.set(time, kind=Kind.STATE)
-    learned.layer[time], learned.ranges[time] = node.name, (-DELTA_LIMIT, DELTA_LIMIT)
+        raise SchemeError(f"the weights of '{node.name}' ({node.op}) learn as a whole or not at all: give fraction 1.")
+    second = node.inputs[4]
+    _own(graph, node, second)
+    graph.set(second, kind=Kind.STATE)
+    limit = DELTA_LIMIT if node.op == "svdf" else 127
+    learned.layer[second], learned.ranges[second] = node.name, (-limit, limit)
 
 
 def _slice(t: Tensor, name: str, axis: int, first: int, last: int, kind: Kind) -> Tensor:
@@ -109,7 +110,7 @@ def accumulator_headroom(graph: Graph, node: Node) -> int:
         return I32_MAX // 2  # its sum saturates
     w = graph[node.inputs[1]]
     fan_in = input_channels(graph, node) if node.op != "depthwise_conv2d" else 1
-    fan_in *= prod(w.shape[1:3]) if node.op != "fully_connected" else 1
+    fan_in *= prod(w.shape[1:3]) if len(w.shape) == 4 else 1
     return max(I32_MAX - 255 * (255 if w.q.zero_point.any() else 128) * fan_in, 0)
 
 
@@ -158,9 +159,11 @@ def _delta_shift(graph: Graph, node: Node) -> int:
     """Shift u of the int16 deltas: 255 steps of the layer's output, the whole int8 range, fit 15 bits in the median channel."""
     if node.op == "svdf":
         unit = graph[node.inputs[5]].q.s * graph[node.inputs[4]].q.scale
+    elif node.op == "lstm":
+        unit = graph[node.inputs[0]].q.s * graph[node.inputs[1]].q.scale
     else:
         unit = graph[node.inputs[0]].q.s * whole_scales(graph, node)
-    m = unit / graph[node.outputs[0]].q.s
+    m = unit / (2.0**-12 if node.op == "lstm" else graph[node.outputs[0]].q.s)  # sums of gates have 12 fraction bits
     return min(max(0, int(np.ceil(np.log2(np.median(255 / m) / DELTA_LIMIT)))), 15)
 
 
@@ -185,7 +188,8 @@ def apply_nodes(graph: Graph, learned: Learned, rounding: int) -> list[Node]:
         fraction = fraction if fraction in graph.tensors else ""
         lo, hi = learned.ranges[name]
         attrs = {"rounding": ROUND_NEAREST if name in biases else rounding, "lo": lo, "hi": hi}
-        what = "bias" if name in biases else "weights" if graph[name].dtype is DType.INT8 else "time_weights"
+        second = [name] == next(n for n in graph.nodes if n.name == layer).inputs[4:5]
+        what = "bias" if name in biases else "second_weights" if second else "weights"
         mutates = tuple(t for t in (name, fraction, pending) if t)
         node_name = f"{layer}/apply_{what}"
         nodes.append(Node("sgd_apply", [name, fraction, pending, fields.TRAIN], [], attrs, node_name, Phase.APPLY, mutates))

@@ -1,6 +1,6 @@
 """Update schemes: which tensors of a network learn. The JSON form is in docs/schemes.md.
 
-A layer is a node with weights (convolutions, fully_connected, svdf); layers are counted in program order from 0. The last layer is
+A layer is a node with weights (convolutions, fully_connected, svdf, lstm); layers are counted in program order from 0. The last layer is
 the head; it learns whole when `head` is true, and no count includes it.
 """
 
@@ -18,7 +18,7 @@ from kilograd.errors import SchemeError
 from kilograd.ir.graph import Graph, Node
 
 #: operators with weights, and the axis of the weights along which learning channels are split off
-LAYERS = {"conv2d": 3, "transpose_conv": 3, "depthwise_conv2d": 3, "fully_connected": 1, "svdf": 1}
+LAYERS = {"conv2d": 3, "transpose_conv": 3, "depthwise_conv2d": 3, "fully_connected": 1, "svdf": 1, "lstm": 1}
 
 LayerRef = int | str
 Amount = int | float  # channels, or a fraction of them
