@@ -219,8 +219,8 @@ def transposed(shape: Any, y_shape: Any, **options: Any) -> bytes:
 @pytest.mark.parametrize(("shape", "y_shape", "options", "message"), [
     ([1, 6, 6, 3], (1, 6, 6, 4), {}, "asks for shape"),
     ([1, 6], (1, 6, 6, 4), {}, "asks for shape"),
-    ([1, 9, 6, 4], (1, 9, 6, 4), {}, "height 9 of the result does not fit"),
-    ([1, 6, 8, 4], (1, 6, 8, 4), {}, "width 8 of the result does not fit"),
+    ([1, 9, 6, 4], (1, 9, 6, 4), {}, "comes from 4 x 3 pixels"),
+    ([1, 6, 8, 4], (1, 6, 8, 4), {"Padding": 0}, "comes from 3 x 4 pixels"),
     ([1, 6, 6, 4], (1, 6, 6, 4), {"Padding": 7}, "it must be 0"),
     ([1, 6, 6, 5], (1, 6, 6, 5), {}, "is declared"),
 ])  # fmt: skip
@@ -281,3 +281,19 @@ def test_weights_that_two_layers_share() -> None:
     graph = check(layer.m.build([x], [y]), INT8)
     with pytest.raises(SchemeError, match="is shared by layers .* cannot learn"):
         training_graph(graph, Scheme())
+
+
+@pytest.mark.parametrize(("dtype", "features", "stride", "message"), [
+    (INT8, 40000, 1, "sums 40000 products, more than the 32768"), (INT16, 40000, 1, ""), (INT8, 8, 1025, "must lie in 1 to 1024"),
+])  # fmt: skip
+def test_sizes_beyond_the_kernels(dtype: str, features: int, stride: int, message: str) -> None:
+    layer = Layer(dtype, 0)
+    x, y = layer.activation("x", (1, 1, 1, features), 0.01), layer.activation("y", (1, 1, 1, 1), 0.01)
+    w, scale = layer.weights((1, 1, 1, features), 0)
+    values = {"StrideH": stride, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    data = layer.build("CONV_2D", [x, w, layer.bias(1, scale, bias_types(dtype, 0))], x, y, "Conv2DOptions", **values)
+    if not message:
+        check(data, dtype)
+        return
+    with pytest.raises(ModelError, match=message):
+        import_tflite(data)

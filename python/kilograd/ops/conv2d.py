@@ -56,6 +56,9 @@ class Conv2D(WindowRows, Linear):
             raise GraphError(f"{node.op} '{node.name}': input {x.shape} and weights {w.shape} do not fit (batch 1)")
         return (*w.shape[:3], in_c)
 
+    def fan_in(self, graph: Graph, node: Node) -> int:
+        return prod(self.weight_shape(graph, node)[1:])
+
     def output_hw(self, graph: Graph, node: Node) -> tuple[int, int]:
         """Height and width of the result."""
         return output_hw(graph[node.inputs[0]].shape[1:3], graph[node.inputs[1]].shape[1:3], node.attrs)

@@ -55,6 +55,9 @@ class DepthwiseConv2D(WindowRows, Linear):
         shape = (1, *output_hw(x.shape[1:3], w.shape[1:3], node.attrs), out_c)
         return self.result_type(graph, node, shape)
 
+    def fan_in(self, graph: Graph, node: Node) -> int:
+        return prod(graph[node.inputs[1]].shape[1:3])
+
     def bias_types(self, dtype: DType) -> tuple[DType, ...]:
         return (DType.INT64,) if dtype is DType.INT16 else super().bias_types(dtype)
 

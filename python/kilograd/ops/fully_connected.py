@@ -44,6 +44,9 @@ class FullyConnected(Linear):
         live = fields.optional(node, 3)
         return graph[node.inputs[1]].shape[-1] + (graph[live].shape[-1] if live else 0)
 
+    def fan_in(self, graph: Graph, node: Node) -> int:
+        return self._features(graph, node)
+
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         x, w, features = graph[node.inputs[0]], graph[node.inputs[1]], self._features(graph, node)
         if len(w.shape) != 2 or prod(x.shape) % features:

@@ -51,6 +51,9 @@ Reals = npt.NDArray[np.float64]
 WIDE, WIDE_ONCE, TWICE, ONCE = 0, 1, 2, 3
 RESCALE = {WIDE: requantize_wide, WIDE_ONCE: requantize_wide_once, TWICE: requantize, ONCE: requantize_once}
 MAX_WIDE_SHIFT = 7
+#: products that a sum has room for, whatever their values; and the largest filter, stride or dilation
+MAX_FAN_IN = {DType.INT8: 1 << 15, DType.INT16: 1 << 22}
+MAX_STEP = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,25 @@ class Linear(Operator):
             names = " or ".join(t.value for t in allowed)
             raise GraphError(f"{where}: bias '{bias}' is {graph[bias].dtype.value}, with {dtype.value} activations it must be {names}")
         y = graph[node.outputs[0]]
+        if dtype is not DType.FLOAT32:
+            self._check_sizes(where, dtype, node, self.fan_in(graph, node), w.shape)
         if dtype is DType.INT16:
             self._check_wide(graph, node)
         return support.with_mask(node, TensorType(shape, dtype, y.quant))
+
+    @abstractmethod
+    def fan_in(self, graph: Graph, node: Node) -> int:
+        """Products in one sum."""
+
+    @staticmethod
+    def _check_sizes(where: str, dtype: DType, node: Node, fan_in: int, w: Shape) -> None:
+        """What the kernels' checks ask for."""
+        limit = MAX_FAN_IN[dtype]
+        if fan_in > limit:
+            raise GraphError(f"{where}: each result sums {fan_in} products, more than the {limit} that its sums have room for")
+        steps = (*w[1:3], *node.attrs["stride"], *node.attrs["dilation"]) if len(w) == 4 else (1,)
+        if not 1 <= min(steps) <= max(steps) <= MAX_STEP:
+            raise GraphError(f"{where}: filter, stride and dilation {steps[:2]}, {steps[2:4]}, {steps[4:]} must lie in 1 to {MAX_STEP}")
 
     def bias_types(self, dtype: DType) -> tuple[DType, ...]:
         """Element types that the bias may have beside activations of type `dtype`."""

@@ -70,6 +70,13 @@ def transpose_conv(importer: Importer, op: RawOperator) -> Converted:
         raise ModelError(f"{op.where} asks for shape {wanted} and its result is declared {list(declared)}. Export the model again.")
     x, w = importer.activation(op, 2), importer.weights(op, 1, 0, rank=4)
     size, kernel, output = importer.shape(op, 2, rank=4)[1:3], sizes(op, "filter", *importer.shape(op, 1)[1:3]), declared[1:3]
+    same = int(o.Padding()) == 0
+    back = tuple((n + (s - 1 if same else s - k)) // s for n, k, s in zip(output, kernel, stride, strict=True))
+    if back != size:
+        raise ModelError(
+            f"{op.where}: a result of {output[0]} x {output[1]} comes from {back[0]} x {back[1]} pixels with filter {list(kernel)}, stride "
+            f"{list(stride)} and padding {'SAME' if same else 'VALID'}, the input has {size[0]} x {size[1]}. Export the model again."
+        )
     pads: list[int] = []
     for i, total in enumerate(same_or_valid(op, output, kernel, stride, (1, 1))):
         pads += [total // 2, padding_behind(size[i], kernel[i], stride[i], 1, output[i], total // 2)]
