@@ -11,11 +11,13 @@ from benchmarks.exactness import c_runner, compare, numpy_runner, random_inputs
 from kilograd.errors import ModelError
 from kilograd.frontends import import_tflite
 from kilograd.train.autodiff import training_graph
-from kilograd.train.scheme import parse_scheme
+from kilograd.train.config import TrainConfig
+from kilograd.train.scheme import Scheme
 from tests.ops.runner import assert_same
 from tests.reference import Reference, require_interpreter
 from tests.shared_data import require
 from tests.tflite_builder import INT8, UINT8, ModelBuilder
+from tests.train.test_simulated import assert_same_training
 
 SHAPE = (1, 3, 4, 6)
 
@@ -116,34 +118,43 @@ def test_seanet_operators(model: str) -> None:
 
 
 def test_gradients_pass_through_all_of_them() -> None:
-    """A layer learns whose error comes through every operator on two tensors, some of them repeated, and through reductions."""
+    """A layer learns whose error comes through every operator on two tensors, some of them repeated, and through reductions: the compiled
+    plan learns as the graph does in NumPy."""
     m, rng, act = ModelBuilder(), np.random.default_rng(5), (INT8, 0.05, 1)
     x, h = m.tensor("x", (1, 8), *act), m.tensor("h", (1, 6), *act)
     w = m.constant("w", rng.integers(-127, 128, (6, 8)).astype(np.int8), 0.01)
     m.op("FULLY_CONNECTED", [x, w, m.constant("b", np.zeros(6, np.int32), 0.0005)], h, "FullyConnectedOptions")
-    mean, top, total = (m.tensor(n, (1, 1), *act) for n in ("mean", "top", "total"))
+    mean, top, low, total = (m.tensor(n, (1, 1), *act) for n in ("mean", "top", "low", "total"))
     axis = m.constant("axis", np.array([1], np.int32))
-    for name, result in (("MEAN", mean), ("REDUCE_MAX", top), ("SUM", total)):
+    for name, result in (("MEAN", mean), ("REDUCE_MAX", top), ("REDUCE_MIN", low), ("SUM", total)):
         m.op(name, [h, axis], result, "ReducerOptions", KeepDims=True)
     c = m.constant("c", constant(INT8, (6, 6)), 0.05, 1)
     steps = [
-        ("SUB", h, mean),
-        ("MAXIMUM", 0, top),
-        ("ADD", 0, total),
-        ("MUL", 0, h),
-        ("MINIMUM", 0, top),
-        ("BATCH_MATMUL", 0, c),
-        ("ADD", 0, h),
-    ]
-    at = 0
+        ("SUB", h, mean), ("MAXIMUM", -1, low), ("ADD", -1, total), ("MUL", -1, h), ("MINIMUM", -1, top), ("SQUARED_DIFFERENCE", -1, h),
+        ("BATCH_MATMUL", -1, c), ("DIV", -1, top), ("ADD", -1, h),
+    ]  # fmt: skip
+    tables = {
+        "MAXIMUM": "MaximumMinimum",
+        "MINIMUM": "MaximumMinimum",
+        "BATCH_MATMUL": "BatchMatMul",
+        "SQUARED_DIFFERENCE": "SquaredDifference",
+    }
+    at = -1
     for i, (name, a, b) in enumerate(steps):
         y = m.tensor(f"y{i}", (1, 6), *act)
-        table = (
-            "MaximumMinimum" if name.startswith("M") and name != "MUL" else "BatchMatMul" if name == "BATCH_MATMUL" else name.capitalize()
-        )
-        m.op(name, [a or at, b], y, f"{table}Options")
+        m.op(name, [at if a < 0 else a, b], y, f"{tables.get(name, name.capitalize())}Options")
         at = y
-    graph = import_tflite(m.build([x], [at]))
-    trained = training_graph(graph, parse_scheme("full", graph))
-    used = {n.op for n in trained.nodes}
-    assert {"broadcast_grad", "mean_grad", "clamp_grad", "mul_grad", "batch_matmul_grad", "conv2d_grad_weights"} <= used
+    graph, scheme = import_tflite(m.build([x], [at])), Scheme(everything=True)
+    used = {n.op for n in training_graph(graph, scheme).nodes}
+    gradients = {
+        "broadcast_grad",
+        "mean_grad",
+        "mul_grad",
+        "div_grad",
+        "squared_difference_grad",
+        "batch_matmul_grad",
+        "conv2d_grad_weights",
+    }
+    assert gradients <= used, f"the backward pass lacks {sorted(gradients - used)}"
+    samples = [(rng.integers(-128, 128, (1, 8)).astype(np.int8), np.array([i % 6], np.int32)) for i in range(12)]
+    assert_same_training(graph, scheme, TrainConfig(learning_rate=0.1, exponent_start=-15), samples)

@@ -1,7 +1,9 @@
 """Element-wise quotient x1 / x2 of two int8 tensors with a fused clamp; either operand may be repeated along axes.
 
 Operands: x1, x2. Results: y, clamp mask ('' when no backward pass needs it). Attribute: activation. The reciprocal of the divisor is found
-by Newton's iteration in fixed point. A divisor of zero gives the end of the range on the dividend's side, 0 / 0 gives 0.
+by Newton's iteration in fixed point. A divisor of zero gives the end of the range on the dividend's side, 0 / 0 gives 0
+(LiteRT refuses zero divisors). The bits are LiteRT's except for quotients below about one half of the result's unit, which are 0 here:
+LiteRT shifts these by more than 31 bits, which C leaves undefined.
 
 Both derivatives, 1 / x2 and -x1 / x2^2, are functions of one int8 times what mul_grad can do: div_grad multiplies by a table.
 """
