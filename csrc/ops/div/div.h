@@ -6,7 +6,8 @@
 #include "../../common/error_tensor.h"
 
 /* y = clamp(requantize((x1 - x1_zero) / (x2 - x2_zero)) + y_zero), the quotient by Newton's iteration as in LiteRT's reference kernel. A
- * quotient below one half, for which that kernel shifts by more than 31 bits, is 0. A divisor of zero gives the end of the int8 range on the dividend's side, 0 / 0 the zero point. */
+ * quotient below one half, for which that kernel shifts by more than 31 bits, is 0. A divisor of zero gives the end of the int8 range on
+ * the dividend's side, 0 / 0 the zero point. */
 typedef struct kg_div_args {
   kg_binary of;
   int32_t multiplier, shift; /* shift -31..30 */
