@@ -1,4 +1,8 @@
-"""Negation, own quantization of the result. Operand: x. Backward: -1 as a table over the saved operand (lut_grad)."""
+"""Negation, own quantization of the result. Operand: x. Backward: -1 as a table over the saved operand (lut_grad).
+
+TensorFlow Lite's int8 kernel negates the stored integers whatever their quantization, and leaves -128 as it is; that agrees with this for
+equal scales and zero points 0, but for -128, which becomes 127 here.
+"""
 
 from __future__ import annotations
 
