@@ -7,13 +7,15 @@ addend and one shift. That is exact while every channel's sum stays below 2^23, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node
 from kilograd.ops import fields, operator, support
 from kilograd.ops.base import Blob, KernelCall, Operand, Scratch, prod
 from kilograd.ops.conv2d import Conv2D
-from kilograd.ops.fixed_point import quantize_multipliers
+from kilograd.ops.fixed_point import quantize_multipliers, requantize
 from kilograd.ops.linear import layer_parts, weight_zero
 from kilograd.ops.variant import Variant, register_variant
 from kilograd.ops.windows import conv_fields
@@ -36,22 +38,97 @@ def start_values(weights: Array, bias: Array | None, x_zero: int) -> Array:
     return folded
 
 
-def sum_bound(weights: Array, start: Array) -> int:
-    """Largest |sum| over all int8 inputs."""
+def sum_range(weights: Array, start: Array) -> tuple[Array, Array]:
+    """Smallest and largest sum of each channel over all int8 inputs."""
     w = weights.astype(np.int64)
     up, down = np.maximum(w, 0).sum(axis=1), np.minimum(w, 0).sum(axis=1)
-    return int(max(np.abs(start + 127 * up - 128 * down).max(), np.abs(start - 128 * up + 127 * down).max()))
+    return start - 128 * up + 127 * down, start + 127 * up - 128 * down
 
 
-def scaling(multiplier: Array, shift: Array, zero: int, rectified: bool) -> Array:
-    """int32 [out, 3]: multiplier, offset, right shift of a result.
+@dataclass(frozen=True)
+class Scaling:
+    """How sums become results, channel by channel: int64 [out] each. Channels whose result never changes have constant weights of 0."""
 
-    With t = floor(256 sum m / 2^32): round(round(sum m / 2^31) / 2^s) = floor((t + 64 + 2^(s+6)) / 2^(s+7)) for positive values, halves of
-    negative ones go down by one more unit of the first rounding, 128.
-    """
-    right = -shift.astype(np.int64)
-    offset = (1 << (right + 6)) + (zero << (right + 7)) + (64 if rectified else 0)
-    return np.stack([multiplier.astype(np.int64), offset, right + 7], axis=1).astype(np.int32)
+    multiplier: Array
+    offset: Array
+    shift: Array
+    constant: Array  # bool
+
+    def words(self) -> Array:
+        """int32 [out, 3], as the streams hold them."""
+        return np.stack([self.multiplier, self.offset, self.shift], axis=1).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """The reference's way from a sum to a result, for one layer. `multiplier` and `shift` int64 [out], as kg_requantize takes them."""
+
+    multiplier: Array
+    shift: Array
+    zero: int
+    limits: tuple[int, int]
+
+    @property
+    def rectified(self) -> bool:
+        """Nothing below the zero point is wanted."""
+        return self.limits[0] >= self.zero
+
+    def exact(self, sums: Array) -> Array:
+        """Results for one sum a channel, as the reference computes them."""
+        return np.clip(requantize(sums, self.multiplier, self.shift) + self.zero, *self.limits)
+
+    def tiled(self, sums: Array, s: Scaling) -> Array:
+        """The same as the tiles compute them (common/dsp/gemm.h)."""
+        t = ((256 * sums * s.multiplier) >> 32) + (0 if self.rectified else 64)
+        t = t + s.offset - (0 if self.rectified else np.where(t < 0, 128, 0))
+        return np.clip(np.clip(t >> s.shift, -128, 127), *self.limits)
+
+    def scaling(self, right: Array, multiplier: Array) -> Scaling:
+        """With t = floor(256 sum m / 2^32): round(round(sum m / 2^31) / 2^s) = floor((t + 64 + 2^(s+6)) / 2^(s+7)) for positive values;
+        halves of negative ones go down by one more unit of the first rounding, 128."""
+        offset = (1 << (right + 6)) + (self.zero << (right + 7)) + (64 if self.rectified else 0)
+        return Scaling(multiplier, offset, right + 7, np.zeros(right.shape, bool))
+
+    def settle(self, low: Array, high: Array) -> Scaling | None:
+        """Scaling with the bits of the reference for all sums in low..high, None where some channel has none.
+
+        Channels that models have lost (huge biases, multipliers next to nothing) mostly give one result, whatever comes in. Shifts beyond
+        the largest are taken with fewer bits of the multiplier; that this changes no result is proved step by step of the result.
+        """
+        right = np.clip(-self.shift, SHIFTS[0], SHIFTS[-1])
+        excess = -self.shift - right
+        found = self.scaling(right, np.where(excess > 0, rounded_shift(self.multiplier, excess), self.multiplier))
+        inside = (low > -SUM_LIMIT) & (high < SUM_LIMIT)
+        whole = (low >= -(2**31)) & (high < 2**31)
+        first, last = self.exact(low), self.exact(high)
+        constant = whole & (first == last) & ~(inside & (excess == 0))
+        settled = constant | (inside & (excess == 0))
+        if not settled.all():
+            settled |= inside & (excess > 0) & self._steps_agree(low, high, found)
+        if not settled.all():
+            return None
+        one = np.where(constant, 7, found.shift)
+        offset = np.where(constant, first << 7, found.offset)
+        return Scaling(np.where(constant, 0, found.multiplier), offset, one, constant)
+
+    def _steps_agree(self, low: Array, high: Array, s: Scaling) -> Array:
+        """True for channels in which both ways step from each result to the next at the same sum (both rise with the sum)."""
+        agree = np.asarray((self.exact(low) == self.tiled(low, s)) & (self.exact(high) == self.tiled(high, s)))
+        for value in range(int(self.exact(low).min()) + 1, int(self.exact(high).max()) + 1):
+            below, above = low.copy(), high.copy()  # exact(below) < value <= exact(above), where there is such a step
+            there = (self.exact(low) < value) & (self.exact(high) >= value)
+            while (above - below > 1)[there].any():
+                middle = (below + above) >> 1
+                reached = self.exact(middle) >= value
+                below, above = np.where(reached, below, middle), np.where(reached, middle, above)
+            agree &= ~there | ((self.tiled(below, s) < value) & (self.tiled(above, s) >= value))
+        return agree
+
+
+def rounded_shift(value: Array, shift: Array) -> Array:
+    """Value / 2^shift to the nearest."""
+    up = np.maximum(shift, 1)
+    return np.where(shift > 0, (value + (np.int64(1) << (up - 1))) >> up, value)
 
 
 def stream(weights: Array, start: Array, scales: Array, channels: int) -> Array:
@@ -95,6 +172,12 @@ class Conv2DDsp(Variant):
         bias = graph[node.inputs[2]].data if fields.optional(node, 2) else None
         return weights, start_values(weights, bias, graph[node.inputs[0]].q.z)
 
+    def _settled(self, graph: Graph, node: Node) -> tuple[Rounding, Scaling | None]:
+        y = graph[node.outputs[0]]
+        multiplier, shift = (v.astype(np.int64) for v in self._multipliers(graph, node))
+        rounding = Rounding(multiplier, shift, y.q.z, fields.activation_range(graph, y.name, node.attrs["activation"]))
+        return rounding, rounding.settle(*sum_range(*self._operands(graph, node)))
+
     def fits(self, graph: Graph, node: Node) -> bool:
         x, w, bias = graph[node.inputs[0]], graph[node.inputs[1]], fields.optional(node, 2)
         constant = w.kind is Kind.CONST and (not bias or graph[bias].kind is Kind.CONST)
@@ -103,29 +186,29 @@ class Conv2DDsp(Variant):
             return False
         if w.shape[0] % (2 if self._tile(prod(w.shape[1:])) == WIDE else 4):
             return False
-        _, shift = self._multipliers(graph, node)
-        return bool(np.isin(-shift, SHIFTS).all()) and sum_bound(*self._operands(graph, node)) < SUM_LIMIT
+        return self._settled(graph, node)[1] is not None
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         x, w, y = graph[node.inputs[0]], graph[node.inputs[1]], graph[node.outputs[0]]
         weights, start = self._operands(graph, node)
         tile = self._tile(weights.shape[1])
-        lo, hi = fields.activation_range(graph, y.name, node.attrs["activation"])
-        rectified = lo >= y.q.z
-        scales = scaling(*self._multipliers(graph, node), y.q.z, rectified)
+        rounding, scaling = self._settled(graph, node)
+        assert scaling is not None
+        weights = np.where(scaling.constant[:, None], 0, weights).astype(np.int8)
+        packed = stream(weights, np.where(scaling.constant, 0, start), scaling.words(), 8 // tile)
         return KernelCall(
             "conv2d_dsp_s8",
             {
                 "x": Operand(x.name),
                 "y": Operand(y.name),
-                "stream": Blob(stream(weights, start, scales, 8 // tile)),
+                "stream": Blob(packed),
                 "scratch": Scratch(),
                 **conv_fields(x.shape, y.shape, w.shape, node.attrs),
                 "tile": tile,
-                "rectified": int(rectified),
+                "rectified": int(rounding.rectified),
                 "x_zero": x.q.z,
-                "y_min": lo,
-                "y_max": hi,
+                "y_min": rounding.limits[0],
+                "y_max": rounding.limits[1],
             },
         )
 
