@@ -62,3 +62,31 @@ def test_training_step() -> None:
     assert gradients <= ops, f"the backward pass lacks {sorted(gradients - ops)}"
     samples = [(rng.integers(-128, 128, (1, 6, 6, 3)).astype(np.int8), np.array([i % 4], np.int32)) for i in range(12)]
     assert_same_training(graph, Scheme(everything=True), TrainConfig(learning_rate=0.1, exponent_start=-15), samples)
+
+
+def moved() -> Graph:
+    """The operators that move elements and give images another size, between a convolution and a dense layer."""
+    n = NetBuilder((1, 6, 6, 3))
+    stem = n.conv("stem", "x", 4, k=3, activation="none")
+    deep = layer(n, "deep", "space_to_depth", [stem], {"block": 2})
+    flat = layer(n, "undone", "depth_to_space", [deep], {"block": 2})
+    border = layer(n, "mirrored", "pad", [flat], {"padding": [[0, 0], [1, 1], [0, 2], [0, 0]], "mode": "reflect"})
+    small = layer(n, "small", "resize_bilinear", [border], {"height": 4, "width": 3, "half_pixel_centers": True})
+    large = layer(n, "large", "resize_nearest_neighbor", [small], {"height": 5, "width": 4})
+    taken = layer(n, "taken", "gather", [large], {"axis": 2, "indices": [3, 0, 3]})
+    part = layer(n, "part", "slice", [taken], {"begin": [0, 4, 0, 0], "step": [1, -2, 1, 1], "size": [1, 2, 3, 4]})
+    many = layer(n, "many", "tile", [part], {"multiples": (1, 1, 2, 1)})
+    both = layer(n, "both", "concatenation", [many, many], {"axis": 1, "stack": True})
+    flat = layer(n, "flat", "reshape", [both], {"shape": (1, n.graph[both].size)})
+    q = n.graph[flat].q
+    n.real[flat] = (np.random.default_rng(3).integers(-128, 128, (4, n.graph[flat].size)) - q.z) * q.s
+    n.dense("head", flat, 4)
+    return n.graph
+
+
+def test_training_step_of_moves() -> None:
+    graph, rng = moved(), np.random.default_rng(0)
+    ops = {n.op for n in training_graph(graph, Scheme(everything=True), TrainConfig()).nodes}
+    assert {"strided_copy", "strided_sum", "gather_grad", "resize_bilinear_grad", "grad_sum"} <= ops
+    samples = [(rng.integers(-128, 128, (1, 6, 6, 3)).astype(np.int8), np.array([i % 4], np.int32)) for i in range(12)]
+    assert_same_training(graph, Scheme(everything=True), TrainConfig(learning_rate=0.1, exponent_start=-15), samples)

@@ -199,7 +199,7 @@ class GradientBuilder:
         parts = self._contributions[tensor]
         while len(parts) > 1:
             name = f"d/{tensor}" if len(parts) == 2 else f"d/{tensor}@sum{len(parts)}"
-            total = self._declare(name, tensor, None)
+            total = self._declare(self.graph.fresh(name), tensor, None)  # one reader may contribute several times, under this name
             self.emit("grad_sum", parts[:2], [total], {}, node)
             parts[:2] = [total]
         return parts[0]
