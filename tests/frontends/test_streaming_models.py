@@ -13,7 +13,7 @@ from kilograd.ir.graph import Array, Graph
 from tests.emit.emitted import need
 from tests.reference import require_interpreter
 from tests.shared_data import require
-from tests.streaming import check_emitted, check_stream
+from tests.streaming import check_emitted, check_stream, numpy_stream, simulated_stream
 
 CALLS = 50
 WAKE_WORDS = ["v1_okay_nabu", "v2_hey_jarvis"]
@@ -35,6 +35,27 @@ def test_wake_words(name: str, tmp_path: Path) -> None:
     inputs = stream(graph)
     results = sum(len(n.writes()) for n in graph.nodes)
     assert check_stream(data, graph, inputs) == CALLS * results
+    need("gcc")
+    check_emitted(graph, inputs, tmp_path)
+
+
+def test_keywords(tmp_path: Path) -> None:
+    """SVDF with int16 states, int16 input."""
+    data = require("models/tflite_micro/keyword_scrambled.tflite").read_bytes()
+    require_interpreter()
+    graph = import_tflite(data)
+    assert check_stream(data, graph, stream(graph)) == CALLS * len(graph.nodes)
+    need("gcc")
+    check_emitted(graph, stream(graph), tmp_path)
+
+
+def test_keywords_of_the_older_form(tmp_path: Path) -> None:
+    """SVDF with int8 states, on which LiteRT crashes: NumPy, the C runtime and emitted C agree."""
+    graph = import_tflite(require("models/tflite_micro/keyword_scrambled_8bit.tflite").read_bytes())
+    inputs = stream(graph)
+    for a, b in zip(numpy_stream(graph, inputs), simulated_stream(graph, inputs), strict=True):
+        for name, value in a.items():
+            np.testing.assert_array_equal(value, b[name], err_msg=name)
     need("gcc")
     check_emitted(graph, inputs, tmp_path)
 

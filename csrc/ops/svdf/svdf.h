@@ -8,7 +8,8 @@
 /* state[f] moves one place towards the past, its newest place becomes
  *   clamp(requantize(sum (x - x_zero) feature) + state_zero);
  * y = clamp(requantize(bias + sum over the filters of the unit and over time of (state - state_zero) time) + y_zero).
- * Both requantizations round twice; the second sum saturates to 32 bits. */
+ * Both requantizations round twice; the second sum wraps around in 32 bits, as that of
+ * TensorFlow Lite does in practice. */
 typedef struct kg_svdf_args {
   kg_ref x;       /* int8 [batch][in] */
   kg_ref y;       /* int8 [batch][units] */

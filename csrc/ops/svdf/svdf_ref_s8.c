@@ -11,15 +11,15 @@ void kg_svdf_ref_s8_s8(const kg_svdf_args *a, const kg_memory *mem) {
 
   for (int32_t b = 0; b < a->batch; ++b, x += a->in) {
     for (int32_t u = 0; u < a->units; ++u) {
-      int64_t acc = bias ? bias[u] : 0;
+      uint32_t acc = bias ? (uint32_t)bias[u] : 0;
       for (int32_t f = u * a->rank; f < (u + 1) * a->rank; ++f, state += memory) {
         const int8_t *w = time + f * memory;
         for (int32_t m = 0; m < memory - 1; ++m) {
           state[m] = state[m + 1];
-          acc += (int64_t)w[m] * (state[m] - a->state_zero);
+          acc += (uint32_t)w[m] * (uint32_t)(state[m] - a->state_zero);
         }
         state[memory - 1] = (int8_t)kg_svdf_newest(a, feature, x, f, INT8_MIN, INT8_MAX);
-        acc += (int64_t)w[memory - 1] * (state[memory - 1] - a->state_zero);
+        acc += (uint32_t)w[memory - 1] * (uint32_t)(state[memory - 1] - a->state_zero);
       }
       kg_svdf_put(a, &out, acc);
     }

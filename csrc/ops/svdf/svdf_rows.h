@@ -14,8 +14,8 @@ static inline int32_t kg_svdf_newest(const kg_svdf_args *a, const int8_t *featur
 }
 
 /* The result of a unit from the sum over its filters. */
-static inline void kg_svdf_put(const kg_svdf_args *a, kg_output *out, int64_t acc) {
-  kg_output_put(out, kg_requantize(kg_sat_s32(acc), a->y_multiplier, a->y_shift));
+static inline void kg_svdf_put(const kg_svdf_args *a, kg_output *out, uint32_t acc) {
+  kg_output_put(out, kg_requantize((int32_t)acc, a->y_multiplier, a->y_shift));
 }
 
 #endif

@@ -25,8 +25,6 @@ from kilograd.ops import fields, support
 from kilograd.ops.base import ExponentOf, KernelCall, Operand, Operator, Reference, RunState, TensorType, prod, register
 from kilograd.ops.fixed_point import (
     BIAS_FRACTION,
-    I32_MAX,
-    I32_MIN,
     key,
     normalize,
     quantize_multiplier,
@@ -38,6 +36,7 @@ from kilograd.ops.fixed_point import (
     update_rate,
     update_round,
     update_step,
+    wrap32,
 )
 from kilograd.ops.fully_connected import POINTWISE
 
@@ -135,7 +134,7 @@ class Svdf(Operator):
         window = np.concatenate([old[:, :, 1:], np.clip(newest, info.min, info.max)[:, :, None]], axis=2)
         state.tensors[memory.name] = window.astype(memory.dtype.numpy).reshape(memory.shape)
         acc = filter_sums(node.attrs["rank"], ((window - memory.q.z) * time).sum(axis=2))
-        acc = np.clip(acc if inputs[BIAS] is None else acc + inputs[BIAS], I32_MIN, I32_MAX)
+        acc = wrap32(acc if inputs[BIAS] is None else acc + inputs[BIAS])
         return support.clamp_results(node, requantize(acc, np.array(m2), np.array(s2)) + y.q.z, *self.limits(graph, node))
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:

@@ -107,7 +107,7 @@ def _slice(t: Tensor, name: str, axis: int, first: int, last: int, kind: Kind) -
 def accumulator_headroom(graph: Graph, node: Node) -> int:
     """Largest |bias| with which the sum of a layer cannot leave int32."""
     if node.op == "svdf":
-        return I32_MAX // 2  # its sum saturates
+        return I32_MAX // 2  # the other half is for the weights, whose sum has no bound below 2^31
     w = graph[node.inputs[1]]
     fan_in = input_channels(graph, node) if node.op != "depthwise_conv2d" else 1
     fan_in *= prod(w.shape[1:3]) if len(w.shape) == 4 else 1
