@@ -20,9 +20,10 @@ import numpy as np
 
 from kilograd.frontends import import_tflite
 from kilograd.ir.graph import Array, DType, Graph, Kind
-from kilograd.ops.base import evaluate
+from kilograd.ops.base import RunState, evaluate
 from tests.reference import Reference, differences
 from tests.shared_data import shared_data
+from tests.streaming import early_reads
 
 Images = Callable[[Array, tuple[int, ...]], Array]
 
@@ -105,7 +106,8 @@ Runner = Callable[[dict[str, Array]], dict[str, Array]]
 
 def numpy_runner(graph: Graph) -> Runner:
     """Every tensor by the operators' NumPy references."""
-    return lambda feeds: evaluate(graph, feeds).tensors
+    state = RunState({})  # variables of streaming models go on from input to input, as in the interpreter
+    return lambda feeds: evaluate(graph, feeds, state).tensors
 
 
 def c_runner(graph: Graph) -> Runner:
@@ -114,10 +116,12 @@ def c_runner(graph: Graph) -> Runner:
 
     simulator = kg.Simulator(kg.compile(graph, placement="disjoint", optimize=False))
     names = [name for node in graph.nodes for name in node.writes()]
+    early = early_reads(graph, simulator.plan)
 
     def run(feeds: dict[str, Array]) -> dict[str, Array]:
+        before = {name: simulator.read(name) for name in early}
         simulator.infer(feeds[graph.inputs[0]])
-        return {name: np.array(simulator.read(name)) for name in names}
+        return {name: np.array(simulator.read(name)) for name in names} | before
 
     return run
 

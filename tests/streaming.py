@@ -61,12 +61,18 @@ def _changes_later(graph: Graph, name: str) -> bool:
     return node is not None and any(node.inputs[0] in later.mutates for later in graph.nodes[graph.index(node) :])
 
 
+def early_reads(graph: Graph, plan: Plan) -> list[str]:
+    """Results that are views of a variable which changes later in the call: they must be read before it."""
+    names = [n for node in graph.nodes for n in node.writes()]
+    return [n for n in names if plan.tensors[n].kind is Kind.STATE and _changes_later(graph, n)]
+
+
 def simulated_stream(graph: Graph, inputs: Sequence[Array]) -> list[dict[str, Array]]:
     """The same by the C runtime. A result that is a view of a variable which changes later is read before the call."""
     plan = kg.compile(graph, placement="disjoint", optimize=False)
     simulator = kg.Simulator(plan)
     names = [n for node in graph.nodes for n in node.writes()]
-    early = [n for n in names if plan.tensors[n].kind is Kind.STATE and _changes_later(graph, n)]
+    early = early_reads(graph, plan)
     found = []
     for x in inputs:
         call = {n: simulator.read(n) for n in early}

@@ -130,6 +130,7 @@ static Session::Key content_key(const uint8_t *p, size_t n) {
 // Input in place and everything frozen computed: by running it, or from the cache.
 void Session::run_entry(uint32_t entry, const uint8_t *x, bool cached) {
   std::memcpy(kg_tensor_data(&session_, &input_), x, input_.bytes);
+  if (fresh_) kg_session_reset_variables(&session_);
   if (!cached || boundary_.empty()) {
     kg_run(&session_, entry);
     return;
@@ -234,6 +235,7 @@ void bind_session(py::module_ &m) {
       .def("restore", &Session::restore, "state"_a, "content"_a, "Put a snapshot back.")
       .def("clear_cache", &Session::clear_cache, "Forget what the frozen part gave for samples seen.")
       .def_property_readonly("cached", &Session::cached, "Samples in the cache.")
+      .def_property("fresh", &Session::fresh, &Session::set_fresh, "Every sample of a loop begins a new stream.")
       .def_property("cache_limit", &Session::cache_limit, &Session::set_cache_limit, "Most bytes that the cache takes.")
       .def("train", &Session::train, "x"_a, "y"_a, "order"_a, "cached"_a, "every"_a, "progress"_a,
            "Train on rows of x in the given order: (losses Q16, predictions, skipped), one each.")

@@ -47,6 +47,8 @@ public:
   py::bytes memory(bool state) const;
   void restore(bool state, const std::string &content);
   void clear_cache();
+  bool fresh() const { return fresh_; }
+  void set_fresh(bool fresh) { fresh_ = fresh; }
   size_t cached() const { return cache_.size(); }
   size_t cache_limit() const { return cache_limit_; }
   void set_cache_limit(size_t bytes) { cache_limit_ = bytes; }
@@ -82,7 +84,7 @@ private:
   kg_session session_{};
   kg_tensor input_{}, output_{}, label_{};
   uint32_t infer_ = 0, train_step_ = 0;
-  bool can_train_ = false, has_label_ = false;
+  bool can_train_ = false, has_label_ = false, fresh_ = false;
   std::vector<kg_tensor> boundary_;
   size_t boundary_bytes_ = 0;
   size_t cache_limit_ = size_t{1} << 30;

@@ -182,6 +182,27 @@ def test_learning_in_c_and_numpy(config: TrainConfig, order: str) -> None:
     assert moved == ["feature0", "time0", "feature1", "time1"]
 
 
+def test_it_learns_to_look_back() -> None:
+    """The class is the sign that the stream had two calls ago: the time weights must find it in the memory. One stream, no reset."""
+    m, rng = ModelBuilder(), np.random.default_rng(0)
+    x, h, out = m.tensor("x", (1, 2), INT8, 0.02, 0), m.tensor("h", (1, 8), INT8, 0.05, 0), m.tensor("out", (1, 2), INT8, 0.05, 0)
+    feature = m.constant("feature", rng.integers(-127, 128, (8, 2), dtype=np.int8), 0.01)
+    time = m.constant("time", rng.integers(-900, 901, (8, 4)).astype(np.int16), 1e-4)
+    bias, state = m.constant("bias0", np.zeros(8, np.int32), 1e-7), m.tensor("memory", (1, 32), "INT16", 0.001, variable=True)
+    m.op("SVDF", [x, feature, time, bias, state], h, "SVDFOptions", Rank=1, FusedActivationFunction=0)
+    w = m.constant("w", rng.integers(-20, 21, (2, 8), dtype=np.int8), 0.01)
+    m.op("FULLY_CONNECTED", [h, w, m.constant("bias1", np.zeros(2, np.int32), 5e-4)], out, "FullyConnectedOptions")
+    graph = import_tflite(m.build([x], [out]))
+    config = TrainConfig(learning_rate=0.05, exponent_start=-14)
+    simulator = kg.Simulator(kg.compile(graph, train=Scheme(everything=True), config=config))
+    stream = rng.integers(-100, 101, (4000, 2)).astype(np.int8)
+    label = np.concatenate([[0, 0], (stream[:-2, 0] > 0).astype(np.int64)])
+    before = simulator.evaluate(stream[-500:], label[-500:])
+    simulator.reset_variables()
+    simulator.train(stream[:3500], label[:3500])
+    assert before < 0.7 and simulator.evaluate(stream[3500:], label[3500:]) > 0.9
+
+
 def test_a_part_of_the_weights_cannot_learn() -> None:
     with pytest.raises(SchemeError, match="as a whole"):
         training_graph(import_tflite(model()), Scheme(head=False, weights={0: 0.5}), TrainConfig(loss="mean_squared_error"))

@@ -43,7 +43,7 @@ class Simulator:
     """A plan at work. Samples are arrays of the model's input shape, or many of them along the first axis.
 
     A model with variables (`plan.variables`) is a stream: every sample that is inferred or learned from moves them on, in the order of the
-    calls; `reset_variables` begins anew.
+    calls; `reset_variables` begins anew, `fresh` does so for every sample.
 
     int8 samples go in as they are; floats are real values and are quantized as the input says; uint8 samples are shifted for models that
     were uint8 when they were imported.
@@ -188,6 +188,16 @@ class Simulator:
     def reset(self) -> None:
         """Forget everything learned."""
         self._session.reset()
+
+    @property
+    def fresh(self) -> bool:
+        """Every sample begins a new stream: variables are reset before each. For samples that are whole sequences (LSTM) or have nothing to
+        do with each other; False (the default) for a stream that goes on from sample to sample."""
+        return bool(self._session.fresh)
+
+    @fresh.setter
+    def fresh(self, value: bool) -> None:
+        self._session.fresh = bool(value)
 
     def reset_variables(self) -> None:
         """Begin a new stream: the model's own variables get their first content, what was learned stays."""
