@@ -13,8 +13,9 @@ import kilograd as kg
 from benchmarks.exactness import c_runner
 from kilograd.errors import ModelError
 from kilograd.frontends import import_tflite
-from kilograd.frontends.simplify import fuse_pad
+from kilograd.frontends.simplify import fuse_pad, moves_to_reshapes
 from kilograd.ir.graph import Graph
+from kilograd.ops.base import evaluate
 from tests.ops import moves
 from tests.reference import Reference, differences, require_interpreter
 from tests.shared_data import require
@@ -175,6 +176,23 @@ def test_mirrored_border_stays_in_front_of_a_convolution() -> None:
     m.op("CONV_2D", [p, w], m.tensor("y", (1, 5, 5, 3), INT8, 0.1, 9), "Conv2DOptions", **CONV)
     graph = fuse_pad(import_tflite(m.build([x], [len(m.tensors) - 1])))
     assert [n.op for n in graph.nodes] == ["pad", "conv2d"]
+
+
+@pytest.mark.parametrize(("data", "op"), [
+    (model("TRANSPOSE", lambda m, x: [x, ints(m, 1, 0, 2, 3)], [(6, 1, 4, 8)], "TransposeOptions"), "reshape"),
+    (model("SPLIT", lambda m, x: [ints(m, 1, shape=()), x], [X], "SplitOptions", NumSplits=1), "reshape"),
+    (model("TILE", lambda m, x: [x, ints(m, 1, 1, 1, 1)], [X], "TileOptions"), "reshape"),
+    (model("PAD", lambda m, x: [x, ints(m, *[0] * 8, shape=(4, 2))], [X]), "reshape"),
+    (model("REVERSE_V2", lambda m, x: [x, ints(m, 0)], [X], "ReverseV2Options"), "reshape"),
+    (model("REVERSE_V2", lambda m, x: [x, ints(m, 1)], [X], "ReverseV2Options"), "slice"),
+    (model("TRANSPOSE", lambda m, x: [x, ints(m, 0, 2, 1, 3)], [(1, 4, 6, 8)], "TransposeOptions"), "transpose"),
+])  # fmt: skip
+def test_moves_of_nothing_become_views(data: bytes, op: str) -> None:
+    graph = import_tflite(data)
+    out = moves_to_reshapes(graph)
+    assert [n.op for n in out.nodes] == [op]
+    x = moves.random(1, X, "int8")
+    np.testing.assert_array_equal(evaluate(out, {"x": x}).tensors["y0"], evaluate(graph, {"x": x}).tensors["y0"])
 
 
 MODELS = [

@@ -7,6 +7,7 @@ import numpy as np
 from kilograd.ir.graph import Graph, Kind, Node
 from kilograd.ir.passes import remove_dead_nodes, replace_uses
 from kilograd.ops.base import RunState, operator, run_node
+from kilograd.ops.strided_copy import MoveOperator
 from kilograd.ops.support import same_quant
 
 PADDED = ("conv2d", "depthwise_conv2d")  # not pooling: there pixels outside do not count, pixels of a PAD do
@@ -15,7 +16,7 @@ MAX_FOLDED = 1 << 20  # elements of a result that is computed at compile time
 
 def simplify(graph: Graph) -> Graph:
     """All passes of this file, then the removal of what is dead."""
-    for one in (fold_constants, merge_reshapes, fuse_pad, remove_dead_nodes):
+    for one in (fold_constants, moves_to_reshapes, merge_reshapes, fuse_pad, remove_dead_nodes):
         graph = one(graph)
     return graph
 
@@ -59,6 +60,19 @@ def fold_constants(graph: Graph) -> Graph:
         out.set(t.name, kind=Kind.CONST, data=np.ascontiguousarray(value.reshape(t.shape)))
         _remove(out, node)
     out.drop_unused()
+    return out
+
+
+def moves_to_reshapes(graph: Graph) -> Graph:
+    """A move that leaves every element where it is (a permutation of axes of size 1, a slice of everything) becomes a reshape, a view."""
+    out = graph.copy()
+    for node in out.nodes:
+        op = operator(node.op)
+        if not isinstance(op, MoveOperator) or len(node.inputs) != 1 or op.table(out, node, 0) is not None:
+            continue
+        moves, y = op.moves(out, node), out[node.outputs[0]]
+        if y.size == out[node.inputs[0]].size and len(moves) == 1 and moves[0].stays():
+            node.op, node.attrs = "reshape", {"shape": y.shape}
     return out
 
 

@@ -67,6 +67,11 @@ class Move:
         sizes, xs, ys = zip(*axes, strict=True) if axes else ((), (), ())
         return replace(self, sizes=tuple(sizes), x=tuple(xs), y=tuple(ys))
 
+    def stays(self) -> bool:
+        """True when each element keeps its place."""
+        merged = self.merged()
+        return merged.x_offset == merged.y_offset == 0 and merged.x == merged.y and merged.x in ((), (1,))
+
     def places(self, offset: int, strides: tuple[int, ...]) -> Array:
         """Elements that a walk touches, in order."""
         at = np.full((), offset, np.int64)
