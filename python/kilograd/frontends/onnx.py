@@ -1,0 +1,502 @@
+"""ONNX models (opset 10 to 28) as graphs: float32, or quantized by QuantizeLinear/DequantizeLinear or the QLinear operators.
+
+Images are [batch, channels, height, width] in ONNX and [batch, height, width, channels] here: an input of an image model becomes NHWC, and so
+does an output that is an image. `graph.meta["layout"]` gives for each input and output that changed which axis of ONNX each of its axes is;
+`to_graph` and `from_graph` convert arrays. No transposition is left behind for it (onnx_value.py says how). Shapes are inferred by our own
+operators, a dynamic batch is pinned to 1, what only depends on constants and shapes is computed at import.
+
+uint8 tensors are shifted to int8 exactly (128 is subtracted from zero points and contents), as the TensorFlow Lite frontend does. A file is
+hostile until proved otherwise: whatever it holds, the answer is a graph or a ModelError.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import kilograd.ops  # noqa: F401  (registers the operators)
+from kilograd.errors import GraphError, ModelError, UnsupportedOperator
+from kilograd.frontends import onnx_quant
+from kilograd.frontends.onnx_file import Port, RawModel, RawNode, read_onnx, reading, type_name
+from kilograd.frontends.onnx_fold import ONLY_FOLDED, Folder
+from kilograd.frontends.onnx_rules import RULES, layout_of_inputs
+from kilograd.frontends.onnx_value import Constant, Value, channels_last, plain, stored
+from kilograd.frontends.simplify import merge_reshapes
+from kilograd.frontends.tflite import MAX_BYTES, RESERVED
+from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Shape, Tensor
+from kilograd.ir.passes import remove_dead_nodes
+from kilograd.ir.verify import verify
+from kilograd.ops.base import infer_outputs, operator, operators
+
+Operand = Value | Constant
+FLOAT = DType.FLOAT32
+
+
+@dataclass(frozen=True)
+class Target:
+    """How a node computes: with real numbers, or with integers and (where it is known) this quantization of its result."""
+
+    real: bool
+    quant: QuantParams | None = None
+    dtype: DType = FLOAT
+    activation: str = "none"
+    raw: bool = False  # ONNX means the stored integers
+
+
+REAL = Target(True)
+
+
+class Importer:
+    """Builds a graph from the records of a file; the handlers of onnx_rules call it for operands and nodes."""
+
+    def __init__(self, raw: RawModel, name: str, file_bytes: int) -> None:
+        self.raw = raw
+        self.opset = raw.opset
+        self.graph = Graph(name)
+        self.folder = Folder(file_bytes)
+        self.values: dict[str, Operand] = {k: Constant(v) for k, v in raw.constants.items()}
+        self.outputs = {p.name for p in raw.outputs}
+        self.nodes = onnx_quant.expand(raw)
+        self.readers: dict[str, list[RawNode]] = {}
+        self.absorbed: set[int] = set()  # nodes (by id) that the node before them does
+        self.unsigned: set[str] = set()  # raw tensors that were uint8
+        self.derived: dict[tuple[Any, ...], str] = {}  # views, transpositions, conversions and constants, made once
+        self.kept: list[Constant] = []  # what `derived` names by identity
+        self.base: dict[str, str] = {}  # what a view shows
+        self.count: dict[str, int] = {}
+        self.node_names: set[str] = set()
+        self.changed: dict[str, list[int]] = {}
+
+    # Operands, asked for by the handlers
+
+    def has(self, node: RawNode, i: int) -> bool:
+        """True when operand i is given."""
+        return i < len(node.inputs) and bool(node.inputs[i])
+
+    def value(self, node: RawNode, i: int) -> Operand:
+        """Operand i."""
+        if not self.has(node, i):
+            raise ModelError(f"{node.where} lacks operand {i}. The file is damaged: export it again.")
+        name = node.inputs[i]
+        if name in self.raw.strange:
+            raise UnsupportedOperator(f"{node.where} reads '{name}', which is {self.raw.strange[name]}; export the model in float32 or int8.")
+        if name not in self.values:
+            raise ModelError(f"{node.where} reads '{name}', which no earlier node writes: nodes are out of order or form a cycle.")
+        return self.values[name]
+
+    def activation(self, node: RawNode, i: int) -> Value:
+        """Operand i, which the model computes."""
+        v = self.value(node, i)
+        if isinstance(v, Constant):
+            raise UnsupportedOperator(f"{node.where} computes from constants only, which is not done at import. Fold them first (onnxsim).")
+        return v
+
+    def constant(self, node: RawNode, i: int, what: str) -> Constant:
+        """Operand i, which must be known at import."""
+        v = self.value(node, i)
+        if isinstance(v, Value):
+            raise UnsupportedOperator(f"{node.where}: its {what} '{node.inputs[i]}' is computed by the model; kilograd needs a constant here.")
+        return v
+
+    def integers(self, node: RawNode, i: int, what: str, most: int = 64) -> list[int]:
+        """Operand i as a few integers."""
+        data = self.constant(node, i, what).real
+        if data.size > most or data.dtype.kind not in "iu":
+            raise ModelError(f"{node.where}: its {what} should be at most {most} integers; it is {data.dtype}{list(data.shape)}.")
+        return [int(n) for n in data.reshape(-1)]
+
+    def numbers(self, node: RawNode, i: int, what: str) -> list[float]:
+        """Operand i as a few numbers."""
+        data = self.constant(node, i, what).real
+        if data.size > 64:
+            raise ModelError(f"{node.where}: its {what} should be a few numbers; they are {data.dtype}{list(data.shape)}.")
+        return [float(n) for n in data.reshape(-1)]
+
+    def scalar(self, node: RawNode, i: int, what: str) -> float:
+        """Operand i as one number."""
+        found = self.numbers(node, i, what)
+        if len(found) != 1:
+            raise UnsupportedOperator(f"{node.where}: its {what} holds {len(found)} numbers; kilograd needs one here.")
+        return found[0]
+
+    def axis(self, node: RawNode, axis: int, rank: int) -> int:
+        """An axis counted from the front."""
+        if not -rank <= axis < rank:
+            raise ModelError(f"{node.where} works along axis {axis} of a tensor of rank {rank}. The file is damaged: export it again.")
+        return axis % rank
+
+    def type_of(self, v: Value) -> Tensor:
+        """The tensor that holds a value."""
+        return self.graph[v.tensor]
+
+    # How a node computes
+
+    def target(self, node: RawNode, values: Sequence[Operand], fusable: bool = False, same: bool = False) -> Target:
+        """Real numbers, or integers where all operands are and it is known what the result is quantized to (`same`: as the operand)."""
+        found = [v for v in values if isinstance(v, Value)]
+        tensors = [self.type_of(v) for v in found]
+        if any(v.raw for v in found):
+            t = tensors[0]
+            if not same or any(not v.raw or not u.q.same_as(t.quant) for v, u in zip(found, tensors, strict=True)):
+                raise UnsupportedOperator(f"{node.where} computes with stored integers; kilograd needs DequantizeLinear in front of it.")
+            return Target(False, t.quant, t.dtype, raw=True)
+        if not tensors or any(t.dtype is FLOAT for t in tensors):
+            return REAL
+        wanted = onnx_quant.destiny(self, node.outputs[0], fusable)
+        if wanted is not None:
+            if wanted.absorbed is not None:
+                self.absorbed.add(id(wanted.absorbed))
+            return Target(False, wanted.grid.quant, wanted.grid.dtype, wanted.activation)
+        if same and all(t.q.same_as(tensors[0].quant) for t in tensors):
+            return Target(False, tensors[0].quant, tensors[0].dtype)
+        return REAL
+
+    # Tensors
+
+    def arranged(self, v: Operand, order: Sequence[int], target: Target = REAL) -> str:
+        """The tensor of a value, its axes the logical ones in that order."""
+        if isinstance(v, Constant):
+            return self.declare(v, target, lambda a: np.transpose(a, order), ("order", *order))
+        v = self.real(v) if target.real else v
+        shape = tuple(v.shape[a] for a in order)
+        return self.view(v.tensor if v.sorted_by(order) else self._moved(v, order), shape)
+
+    def natural(self, v: Value, target: Target = REAL) -> tuple[str, tuple[int, ...]]:
+        """The tensor of a value with one axis for each logical one, and their order: without moving elements wherever that is possible."""
+        order = v.natural() or tuple(range(len(v.axes)))
+        return self.arranged(v, order, target), order
+
+    def real(self, v: Value) -> Value:
+        """The value as float32."""
+        if self.type_of(v).dtype is FLOAT:
+            return v
+        if v.raw:
+            raise UnsupportedOperator(f"'{v.tensor}' holds integers where real numbers are needed; put DequantizeLinear behind it.")
+        key = ("real", v.tensor)
+        if key not in self.derived:
+            self.derived[key] = self.append("dequantize", [v.tensor], {}, self.fresh(f"{v.tensor}/real"), FLOAT, None)
+        return v.with_tensor(self.derived[key])
+
+    def view(self, tensor: str, shape: Sequence[int]) -> str:
+        """The tensor under another shape."""
+        base, sizes = self.base.get(tensor, tensor), tuple(shape)
+        for known in (tensor, base):
+            if self.graph[known].shape == sizes:
+                return known
+        key = ("view", base, sizes)
+        if key not in self.derived:
+            t = self.graph[base]
+            name = self.fresh(f"{base}/reshape")
+            self.derived[key] = self.append("reshape", [base], {"shape": sizes}, name, t.dtype, t.quant)
+            self.base[name] = base
+        return self.derived[key]
+
+    def _moved(self, v: Value, order: Sequence[int]) -> str:
+        """A tensor with the elements of a value in the order of these axes: the one place where a transposition is made."""
+        wanted = [a for axis in order for a in v.axes[axis]]
+        runs: list[list[int]] = []
+        for a in wanted:
+            if runs and runs[-1][-1] + 1 == a:
+                runs[-1].append(a)
+            else:
+                runs.append([a])
+        by_place = sorted(runs)
+        key = ("moved", v.tensor, tuple(wanted))
+        if key not in self.derived:
+            x = self.view(v.tensor, [math.prod(v.atoms[a] for a in run) for run in by_place])
+            t = self.graph[x]
+            attrs = {"permutation": tuple(by_place.index(run) for run in runs)}
+            self.derived[key] = self.append("transpose", [x], attrs, self.fresh(f"{v.tensor}/transpose"), t.dtype, t.quant)
+        return self.derived[key]
+
+    def declare(self, c: Constant, target: Target, arrange: Any, key: tuple[Any, ...] = ()) -> str:
+        """A constant of the graph, `arrange`d: real, or in its integers (its own, or made for this use)."""
+        given, cached = c, (id(c), target.real, *key)
+        if key and cached in self.derived:
+            return self.derived[cached]
+        if target.real:
+            data, quant = np.asarray(c.real, np.float32), None
+        else:
+            c = onnx_quant.quantized(c)
+            data, quant = c.data, c.quant
+        found = np.ascontiguousarray(arrange(data))
+        name = self.add_constant(found, quant, self.fresh("constant"))
+        if key:
+            self.derived[cached] = name
+            self.kept.append(given)
+        return name
+
+    def add_constant(self, data: Array, quant: QuantParams | None, name: str) -> str:
+        """A constant tensor of the graph."""
+        if data.dtype.kind == "f" and not np.all(np.isfinite(data)):
+            raise ModelError(f"constant '{name}' holds NaN or infinite numbers. Export the model again.")
+        self.folder.charge(RawNode(0, "constants", "", name, [], []), data.nbytes)
+        self.graph.add(Tensor(name, tuple(data.shape), DType(str(data.dtype)), Kind.CONST, quant, data))
+        return name
+
+    def fresh(self, stem: str) -> str:
+        """A tensor name that is not taken."""
+        stem = f"model/{stem}" if stem.startswith("d/") else stem  # errors are called d/<tensor>
+        name = stem
+        while name in self.graph.tensors or name in RESERVED or not name:
+            self.count[stem] = self.count.get(stem, 0) + 1
+            name = f"{stem}.{self.count[stem]}"
+        return name
+
+    # Nodes
+
+    def emit(self, node: RawNode, op: str, inputs: list[str], attrs: dict[str, Any], target: Target, stem: str = "") -> str:
+        """Append a node; the tensor that it writes. Integers come out in the quantization of the target, by a rescaling where it must be."""
+        if op not in operators():
+            raise UnsupportedOperator(f"{node.where} needs the operator '{op}', which kilograd does not run. Replace it before export.")
+        name = self.fresh(stem or node.outputs[0])
+        label = node.name if not stem and node.name and node.name not in self.node_names else name
+        if target.real:
+            return self.append(op, inputs, attrs, name, FLOAT, None, label)
+        first = next(self.graph[t] for t in inputs if self.graph[t].kind is not Kind.CONST)
+        rule = operator(op).quantize(self.graph, Node(op, inputs, [name], attrs))
+        quant, dtype = target.quant, target.dtype
+        if rule == "same":
+            quant, dtype = first.quant, first.dtype
+        elif rule == "fixed":
+            fixed = operator(op).fixed_result
+            quant, dtype = (QuantParams.per_tensor(*fixed) if fixed is not None else quant), first.dtype
+        made = self.append(op, inputs, attrs, name, dtype, quant, label)
+        return made if target.quant is None else self.rescaled(made, target.quant, target.dtype)
+
+    def rescaled(self, tensor: str, quant: QuantParams, dtype: DType) -> str:
+        """The tensor in another quantization."""
+        t = self.graph[tensor]
+        if t.q.same_as(quant) and t.dtype is dtype:
+            return tensor
+        key = ("rescaled", tensor, quant.s, quant.z, dtype)
+        if key not in self.derived:
+            self.derived[key] = self.append("quantize", [tensor], {}, self.fresh(f"{tensor}/rescaled"), dtype, quant)
+        return self.derived[key]
+
+    def append(
+        self, op: str, inputs: list[str], attrs: dict[str, Any], name: str, dtype: DType, quant: QuantParams | None, label: str = ""
+    ) -> str:
+        """Append a node whose result has that type; its shape is what the operator infers."""
+        label = label or name
+        node = Node(op, inputs, [name], attrs, name=label if label not in self.node_names else name)
+        self.node_names.add(node.name)
+        self.graph.add(Tensor(name, (1,), dtype, Kind.ARENA, quant))
+        (made, *_) = operator(op).infer(self.graph, node)
+        if any(d < 1 for d in made.shape) or 4 * math.prod(made.shape) > MAX_BYTES:
+            raise ModelError(f"{op} '{node.name}' gives shape {list(made.shape)}: sizes must be from 1, and at most 2^28 elements.")
+        self.graph.set(name, shape=tuple(made.shape), dtype=made.dtype, quant=made.quant)
+        self.graph.nodes.append(node)
+        infer_outputs(self.graph, node)
+        return name
+
+    # The program
+
+    def run(self) -> Graph:
+        """Import everything, in program order."""
+        self._constants()
+        self.nodes = self._alive()
+        for node in self.nodes:
+            for t in set(node.inputs):
+                self.readers.setdefault(t, []).append(node)
+        self._refuse_unsupported()
+        last = layout_of_inputs(self.raw.inputs, self.readers)
+        for port in self.raw.inputs:
+            if port.name in self.readers or port.name in self.outputs:
+                self._input(port, port.name in last)
+        for node in self.nodes:
+            with reading(node.where):
+                self._node(node)
+        self._outputs()
+        self.graph.meta["source"] = "onnx"
+        self.graph.meta["layout"] = self.changed
+        self.graph.meta["uint8"] = [t for t in (*self.graph.inputs, *self.graph.outputs) if t in self.unsigned]
+        return remove_dead_nodes(merge_reshapes(self.graph))
+
+    def _constants(self) -> None:
+        """Nodes of type Constant become constants first: others look ahead for them."""
+        for node in self.nodes:
+            if node.op == "Constant" and not node.domain and node.outputs:
+                known = [v for v in node.attrs.values() if isinstance(v, (np.ndarray, int, float, list))]
+                if len(known) != 1:
+                    raise UnsupportedOperator(f"{node.where} holds no dense tensor of numbers. Export the model again.")
+                given = np.asarray(known[0])
+                data = given.astype(np.float32) if given.dtype == np.float64 and not isinstance(known[0], np.ndarray) else given
+                if data.dtype.kind not in "fiub":
+                    raise UnsupportedOperator(f"{node.where} holds text, which kilograd does not read.")
+                self._set(node, 0, Constant(data))
+
+    def _alive(self) -> list[RawNode]:
+        """The nodes on which an output depends."""
+        needed, alive = set(self.outputs), []
+        for node in reversed(self.nodes):
+            if any(t in needed for t in node.outputs if t):
+                needed.update(node.inputs)
+                alive.append(node)
+        return alive[::-1]
+
+    def _refuse_unsupported(self) -> None:
+        bad = [n for n in self.nodes if not known(n)]
+        if bad:
+            listed = ", ".join(f"{n.index} ({n.kind})" for n in bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else "")
+            raise UnsupportedOperator(
+                f"the model uses operators that kilograd does not run: {listed}. Replace them before export, or cut the model in front of them "
+                "(onnx.utils.extract_model). `kilograd ops` lists what runs."
+            )
+
+    def _input(self, port: Port, image: bool) -> None:
+        kinds = {"float32": FLOAT, "int8": DType.INT8, "uint8": DType.INT8}
+        kind = type_name(port.type)
+        if kind not in kinds:
+            raise UnsupportedOperator(f"input {port.where} is {kind}; kilograd takes float32, int8 and uint8. Change it before export.")
+        if port.name in self.values or not port.name:
+            raise ModelError(f"input {port.where} has no name of its own. The file is damaged: export it again.")
+        shape = _static_shape(port)
+        order = channels_last(len(shape)) if image else tuple(range(len(shape)))
+        stored_shape = tuple(shape[a] for a in order)
+        quant = onnx_quant.of_input(self, port.name, kind) if kind != "float32" else None
+        name = self.fresh(port.name)
+        self.graph.add(Tensor(name, stored_shape, kinds[kind], Kind.ARENA, quant))
+        self.graph.inputs.append(name)
+        if order != tuple(range(len(shape))):
+            self.changed[name] = list(order)
+        if kind == "uint8":
+            self.unsigned.add(name)
+        self.values[port.name] = stored(name, stored_shape, order, image, raw=quant is not None)
+
+    def _node(self, node: RawNode) -> None:
+        if node.op == "Constant" and not node.domain:
+            return
+        if not node.outputs or not node.outputs[0]:
+            raise ModelError(f"{node.where} has no result. The file is damaged: export it again.")
+        if id(node) in self.absorbed:
+            self._set(node, 0, self.activation(node, 0))
+            return
+        if node.op in ("Shape", "Size") and not node.domain:
+            self._set(node, 0, self._shape(node))
+            return
+        operands = [self.value(node, i) for i in range(len(node.inputs)) if node.inputs[i]]
+        if all(isinstance(v, Constant) for v in operands):
+            folded = self.folder.fold(node, [v for v in operands if isinstance(v, Constant)])
+            if folded is not None:
+                self._set(node, 0, folded)
+                return
+        if node.kind not in RULES:
+            raise UnsupportedOperator(f"{node.where} computes from what only a run knows; kilograd needs constants here. Use static shapes.")
+        rule = RULES[node.kind]
+        if "graph" in node.attrs.values():
+            raise UnsupportedOperator(f"{node.where} holds a sub-graph; kilograd runs models without control flow.")
+        if not rule.operands[0] <= len(node.inputs) <= rule.operands[1]:
+            raise ModelError(f"{node.where} has {len(node.inputs)} operands, {rule.operands[0]} to {rule.operands[1]} are needed.")
+        results = rule.handler(self, node)
+        results = results if isinstance(results, list) else [results]
+        for i, name in enumerate(node.outputs):
+            if name and i >= len(results):
+                if name in self.readers or name in self.outputs:
+                    raise UnsupportedOperator(f"{node.where}: its result {i} is used, which kilograd does not compute.")
+            elif name:
+                self._set(node, i, results[i])
+
+    def _set(self, node: RawNode, i: int, value: Operand) -> None:
+        if node.outputs[i] in self.values:
+            raise ModelError(f"{node.where} writes '{node.outputs[i]}', which already has a value. The file is damaged: export it again.")
+        self.values[node.outputs[i]] = value
+
+    def _shape(self, node: RawNode) -> Constant:
+        shape = self.value(node, 0).shape
+        if node.op == "Size":
+            return Constant(np.array(math.prod(shape), np.int64))
+        first, last = int(node.attrs.get("start", 0)), int(node.attrs.get("end", len(shape)))
+        return Constant(np.array(shape[first:last], np.int64))
+
+    def _outputs(self) -> None:
+        if len(self.outputs) != len(self.raw.outputs) or not self.outputs or not self.graph.inputs:
+            raise ModelError("the model has no input or no output, or names one twice. Export it again.")
+        for port in self.raw.outputs:
+            v = self.values.get(port.name)
+            if v is None:
+                raise ModelError(f"output {port.where} is written by no node. The file is damaged: export it again.")
+            if isinstance(v, Constant):
+                raise UnsupportedOperator(f"output {port.where} is a constant; drop it before export.")
+            with reading(f"output {port.where}"):
+                self._output(port, v if v.raw else self.real(v))
+
+    def _output(self, port: Port, v: Value) -> None:
+        rank = len(v.axes)
+        order = tuple(range(rank))
+        if v.image and rank >= 3 and v.sorted_by(channels_last(rank)):
+            order = channels_last(rank)
+        name = self.arranged(v, order, Target(not v.raw))
+        if name in self.graph.inputs or name in self.graph.outputs:
+            t = self.graph[name]
+            name = self.append("reshape", [name], {"shape": t.shape}, self.fresh(port.name), t.dtype, t.quant)
+        elif port.name != name and port.name not in self.graph.tensors and port.name not in RESERVED and not port.name.startswith("d/"):
+            name = self._renamed(name, port.name)
+        if order != tuple(range(rank)):
+            self.changed[name] = list(order)
+        if v.raw and port.type == 2:
+            self.unsigned.add(name)
+        self.graph.outputs.append(name)
+
+    def _renamed(self, old: str, new: str) -> str:
+        """Give a tensor that a node writes the name of the output that it is."""
+        t = self.graph.tensors.pop(old)
+        self.graph.add(replace(t, name=new))
+        for node in self.graph.nodes:
+            node.inputs = [new if x == old else x for x in node.inputs]
+            node.outputs = [new if x == old else x for x in node.outputs]
+        for key, made in self.derived.items():
+            if made == old:
+                self.derived[key] = new
+        self.values = {k: v.with_tensor(new) if isinstance(v, Value) and v.tensor == old else v for k, v in self.values.items()}
+        return new
+
+
+def known(node: RawNode) -> bool:
+    """True when a node can be imported, as far as its operator goes."""
+    return node.kind in RULES or (not node.domain and node.op in ONLY_FOLDED)
+
+
+def _static_shape(port: Port) -> Shape:
+    """Shape with a dynamic batch pinned to 1."""
+    if port.dims is None:
+        raise ModelError(f"input {port.where} has no shape. Export the model with static shapes.")
+    shape = tuple(1 if i == 0 and d == 0 else d for i, d in enumerate(port.dims))
+    if any(d < 1 for d in shape):
+        raise ModelError(
+            f"input {port.where} has shape {[d or '?' for d in port.dims]}: every dimension must be at least 1 and known (only the batch may be "
+            "dynamic). Fix it with onnxruntime.tools.make_dynamic_shape_fixed."
+        )
+    if 4 * math.prod(shape) > MAX_BYTES:
+        raise ModelError(f"input {port.where} has shape {list(shape)}, more than kilograd can address (2^28 elements).")
+    return shape
+
+
+def to_graph(graph: Graph, name: str, array: Array) -> Array:
+    """An array for an input as ONNX has it (one sample, or a batch of them in front), as the imported graph takes it."""
+    order = graph.meta.get("layout", {}).get(name)
+    return array if order is None else np.ascontiguousarray(np.transpose(array, order))
+
+
+def from_graph(graph: Graph, name: str, array: Array) -> Array:
+    """The content of an output of the imported graph as ONNX has it."""
+    order = graph.meta.get("layout", {}).get(name)
+    return array if order is None else np.ascontiguousarray(np.transpose(array, np.argsort(order)))
+
+
+def import_onnx(data: bytes, name: str = "model", folder: Path | None = None) -> Graph:
+    """A graph from the bytes of an .onnx file; ModelError (or UnsupportedOperator) when it cannot be. External data lie in `folder`."""
+    raw = read_onnx(data, folder)
+    external = sum(a.nbytes for a in raw.constants.values())
+    with reading("the model"):
+        graph = Importer(raw, name, len(data) + external).run()
+    try:
+        verify(graph)  # structure; types were inferred node by node
+    except GraphError as error:
+        raise ModelError(f"the model is inconsistent: {error}") from error
+    return graph
