@@ -9,8 +9,7 @@ from rich.table import Table
 
 from kilograd.cli.console import Report
 from kilograd.cli.options import Json, Model
-from kilograd.frontends.load import load, read_model
-from kilograd.frontends.tflite import scan_tflite
+from kilograd.frontends.load import load, scan
 from kilograd.ir.graph import Graph
 from kilograd.train.scheme import layers
 
@@ -22,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
     def inspect(model: Model, as_json: Json = False) -> None:
         """Operators, parameters, MACs, inputs, outputs, and what is not supported."""
         report = Report(as_json)
-        found = scan_tflite(read_model(model))
+        found = scan(model)
         if not found["unsupported"]:
             found["layers"] = layer_rows(load(model))
         report.result(found)

@@ -1,9 +1,10 @@
 """ONNX models (opset 10 to 28) as graphs: float32, or quantized by QuantizeLinear/DequantizeLinear or the QLinear operators.
 
-Images are [batch, channels, height, width] in ONNX and [batch, height, width, channels] here: an input of an image model becomes NHWC, and so
-does an output that is an image. `graph.meta["layout"]` gives for each input and output that changed which axis of ONNX each of its axes is;
+Images are [batch, channels, height, width] in ONNX and [batch, height, width, channels] here: an input of an image model becomes NHWC, and
+so does an output that is an image. `graph.meta["layout"]` says, for each input and output that changed, which axis of ONNX each axis is;
 `to_graph` and `from_graph` convert arrays. No transposition is left behind for it (onnx_value.py says how). Shapes are inferred by our own
-operators, a dynamic batch is pinned to 1, what only depends on constants and shapes is computed at import.
+operators (what a file claims about inner shapes is not read), a dynamic batch is pinned to 1, what depends only on constants and shapes is
+computed at import.
 
 uint8 tensors are shifted to int8 exactly (128 is subtracted from zero points and contents), as the TensorFlow Lite frontend does. A file is
 hostile until proved otherwise: whatever it holds, the answer is a graph or a ModelError.
@@ -25,7 +26,7 @@ from kilograd.frontends import onnx_quant
 from kilograd.frontends.onnx_file import Port, RawModel, RawNode, read_onnx, reading, type_name
 from kilograd.frontends.onnx_fold import ONLY_FOLDED, Folder
 from kilograd.frontends.onnx_rules import RULES, layout_of_inputs
-from kilograd.frontends.onnx_value import Constant, Value, channels_last, plain, stored
+from kilograd.frontends.onnx_value import Constant, Value, channels_last, stored
 from kilograd.frontends.simplify import merge_reshapes
 from kilograd.frontends.tflite import MAX_BYTES, RESERVED
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Shape, Tensor
@@ -84,7 +85,9 @@ class Importer:
             raise ModelError(f"{node.where} lacks operand {i}. The file is damaged: export it again.")
         name = node.inputs[i]
         if name in self.raw.strange:
-            raise UnsupportedOperator(f"{node.where} reads '{name}', which is {self.raw.strange[name]}; export the model in float32 or int8.")
+            raise UnsupportedOperator(
+                f"{node.where} reads '{name}', which is {self.raw.strange[name]}; export the model in float32 or int8."
+            )
         if name not in self.values:
             raise ModelError(f"{node.where} reads '{name}', which no earlier node writes: nodes are out of order or form a cycle.")
         return self.values[name]
@@ -100,7 +103,9 @@ class Importer:
         """Operand i, which must be known at import."""
         v = self.value(node, i)
         if isinstance(v, Value):
-            raise UnsupportedOperator(f"{node.where}: its {what} '{node.inputs[i]}' is computed by the model; kilograd needs a constant here.")
+            raise UnsupportedOperator(
+                f"{node.where}: its {what} '{node.inputs[i]}' is computed by the model; kilograd needs a constant here."
+            )
         return v
 
     def integers(self, node: RawNode, i: int, what: str, most: int = 64) -> list[int]:
@@ -251,7 +256,7 @@ class Importer:
     # Nodes
 
     def emit(self, node: RawNode, op: str, inputs: list[str], attrs: dict[str, Any], target: Target, stem: str = "") -> str:
-        """Append a node; the tensor that it writes. Integers come out in the quantization of the target, by a rescaling where it must be."""
+        """Append a node; the tensor that it writes. Integers come out in the quantization of the target, by rescaling if need be."""
         if op not in operators():
             raise UnsupportedOperator(f"{node.where} needs the operator '{op}', which kilograd does not run. Replace it before export.")
         name = self.fresh(stem or node.outputs[0])
@@ -278,6 +283,14 @@ class Importer:
         if key not in self.derived:
             self.derived[key] = self.append("quantize", [tensor], {}, self.fresh(f"{tensor}/rescaled"), dtype, quant)
         return self.derived[key]
+
+    def requantized(self, name: str, quant: QuantParams) -> str:
+        """A constant of the graph in another quantization, as a constant."""
+        t = self.graph[name]
+        assert t.data is not None
+        q = np.rint((t.data.astype(np.float64) - t.q.z) * t.q.s / quant.s) + quant.z
+        limits = np.iinfo(t.dtype.numpy)
+        return self.add_constant(np.clip(q, limits.min, limits.max).astype(t.dtype.numpy), quant, self.fresh(f"{name}/rescaled"))
 
     def append(
         self, op: str, inputs: list[str], attrs: dict[str, Any], name: str, dtype: DType, quant: QuantParams | None, label: str = ""
@@ -345,8 +358,8 @@ class Importer:
         if bad:
             listed = ", ".join(f"{n.index} ({n.kind})" for n in bad[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else "")
             raise UnsupportedOperator(
-                f"the model uses operators that kilograd does not run: {listed}. Replace them before export, or cut the model in front of them "
-                "(onnx.utils.extract_model). `kilograd ops` lists what runs."
+                f"the model uses operators that kilograd does not run: {listed}. Replace them before export, or cut the model in front of "
+                "them (onnx.utils.extract_model). `kilograd ops` lists what runs."
             )
 
     def _input(self, port: Port, image: bool) -> None:
@@ -387,7 +400,9 @@ class Importer:
                 self._set(node, 0, folded)
                 return
         if node.kind not in RULES:
-            raise UnsupportedOperator(f"{node.where} computes from what only a run knows; kilograd needs constants here. Use static shapes.")
+            raise UnsupportedOperator(
+                f"{node.where} computes from what only a run knows; kilograd needs constants here. Use static shapes."
+            )
         rule = RULES[node.kind]
         if "graph" in node.attrs.values():
             raise UnsupportedOperator(f"{node.where} holds a sub-graph; kilograd runs models without control flow.")
@@ -469,8 +484,8 @@ def _static_shape(port: Port) -> Shape:
     shape = tuple(1 if i == 0 and d == 0 else d for i, d in enumerate(port.dims))
     if any(d < 1 for d in shape):
         raise ModelError(
-            f"input {port.where} has shape {[d or '?' for d in port.dims]}: every dimension must be at least 1 and known (only the batch may be "
-            "dynamic). Fix it with onnxruntime.tools.make_dynamic_shape_fixed."
+            f"input {port.where} has shape {[d or '?' for d in port.dims]}: every dimension must be at least 1 and known (only the batch "
+            "may be dynamic). Fix it with onnxruntime.tools.make_dynamic_shape_fixed."
         )
     if 4 * math.prod(shape) > MAX_BYTES:
         raise ModelError(f"input {port.where} has shape {list(shape)}, more than kilograd can address (2^28 elements).")

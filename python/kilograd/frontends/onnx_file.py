@@ -1,7 +1,7 @@
 """An .onnx file as plain records: nodes with decoded attributes, constants as arrays, inputs and outputs.
 
 A file is hostile until proved otherwise. Protocol buffers bound nesting and length by themselves; what is left to bound here is what a file
-claims about itself: element counts, types, and where external data lie (only inside the folder of the model, never through a link out of it).
+claims about itself: element counts, types, and where external data lie (only inside the folder of the model, never by a link out of it).
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def reading(what: str) -> Iterator[None]:
     except GraphError as error:
         raise ModelError(f"{what}: {error}") from error
     except Exception as error:
-        raise ModelError(f"{what} cannot be read ({type(error).__name__}: {str(error)[:200]}): the file is damaged. Export it again.") from error
+        raise ModelError(
+            f"{what} cannot be read ({type(error).__name__}: {str(error)[:200]}): the file is damaged. Export it again."
+        ) from error
 
 
 def text(raw: str | bytes) -> str:
@@ -124,7 +126,9 @@ class Reader:
         try:
             proto = onnx.ModelProto.FromString(data)
         except Exception as error:  # whatever the protobuf implementation in use raises
-            raise ModelError(f"the model is no ONNX file, or it is truncated or damaged ({type(error).__name__}). Export it again.") from error
+            raise ModelError(
+                f"the model is no ONNX file, or it is truncated or damaged ({type(error).__name__}). Export it again."
+            ) from error
         with reading("the model"):
             return self._model(proto)
 
@@ -135,7 +139,9 @@ class Reader:
         versions = [int(o.version) for o in proto.opset_import if o.domain in ("", "ai.onnx")]
         opset = max(versions, default=OPSETS[0])
         if not OPSETS[0] <= opset <= OPSETS[1]:
-            raise ModelError(f"the model uses opset {opset}; kilograd reads {OPSETS[0]} to {OPSETS[1]}. Convert it with onnx.version_converter.")
+            raise ModelError(
+                f"the model uses opset {opset}; kilograd reads {OPSETS[0]} to {OPSETS[1]}. Convert it with onnx.version_converter."
+            )
         if len(proto.functions):
             raise UnsupportedOperator("the model defines functions of its own; inline them first with onnx.inliner.inline_local_functions.")
         if len(graph.sparse_initializer):
@@ -167,7 +173,9 @@ class Reader:
     def _node(self, proto: Any, index: int) -> RawNode:
         node = RawNode(index, text(proto.op_type), DOMAINS.get(proto.domain, text(proto.domain)), text(proto.name), [], [])
         if len(proto.input) > MAX_OPERANDS or len(proto.output) > MAX_OPERANDS or len(proto.attribute) > 64:
-            raise ModelError(f"{node.where} has {len(proto.input)} operands and {len(proto.output)} results, at most {MAX_OPERANDS} are accepted.")
+            raise ModelError(
+                f"{node.where} has {len(proto.input)} operands and {len(proto.output)} results, at most {MAX_OPERANDS} are accepted."
+            )
         node.inputs, node.outputs = [text(t) for t in proto.input], [text(t) for t in proto.output]
         for attribute in proto.attribute:
             node.attrs[text(attribute.name)] = self._attribute(attribute, node)
@@ -195,7 +203,9 @@ class Reader:
         code, dims = int(proto.data_type), tuple(int(d) for d in proto.dims)
         if code not in TYPES:
             if not name:
-                raise UnsupportedOperator(f"{what} is {type_name(code)}, which kilograd does not read. Export the model in float32 or int8.")
+                raise UnsupportedOperator(
+                    f"{what} is {type_name(code)}, which kilograd does not read. Export the model in float32 or int8."
+                )
             self.strange[name] = type_name(code)
             return np.zeros(0)
         if len(dims) > MAX_RANK or any(not 0 <= d <= MAX_DIM for d in dims) or math.prod(dims) > MAX_ELEMENTS:
@@ -209,7 +219,9 @@ class Reader:
         else:
             held = max(len(proto.float_data), len(proto.int32_data), len(proto.int64_data), len(proto.double_data), len(proto.uint64_data))
         if held != needed:
-            raise ModelError(f"{what} has shape {list(dims)} and holds {held:g} elements: the file is truncated or damaged. Export it again.")
+            raise ModelError(
+                f"{what} has shape {list(dims)} and holds {held:g} elements: the file is truncated or damaged. Export it again."
+            )
         found = np.asarray(onnx.numpy_helper.to_array(proto))
         return found.astype(dtype, copy=False).reshape(dims)
 

@@ -60,8 +60,8 @@ def target_shape(node: RawNode, before: Sequence[int], wanted: Sequence[int]) ->
         shape[shape.index(-1)] = math.prod(before) // known if known else 0
     if math.prod(shape) != math.prod(before):
         raise ModelError(
-            f"{node.where} turns shape {list(before)} into {list(wanted)[:9]}, which has another number of elements. Where that shape holds a "
-            "batch size, export the model with batch 1."
+            f"{node.where} turns shape {list(before)} into {list(wanted)[:9]}, which has another number of elements. Where that shape "
+            "holds a batch size, export the model with batch 1."
         )
     return shape
 
@@ -220,7 +220,7 @@ class Folder:
         if values[0].quant is not None and node.op in KEPT:
             return self._kept(node, values)
         with np.errstate(all="ignore"):
-            found = np.ascontiguousarray(FOLDS[node.op](node, [v.real for v in values]))
+            found = np.asarray(FOLDS[node.op](node, [v.real for v in values]), order="C")
         self.charge(node, found.nbytes)
         return Constant(found)
 

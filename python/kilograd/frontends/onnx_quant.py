@@ -55,19 +55,28 @@ def parameters(node: RawNode, scale: Array, zero: Array | None, axis: int | None
     if scale.ndim > 1 or int(node.attrs.get("block_size", 0)):
         raise UnsupportedOperator(f"{node.where} quantizes in blocks; kilograd needs one scale a tensor, or one a channel of weights.")
     if zeros.size != scales.size or not scales.size or not np.all((scales >= SCALE_MIN) & (scales <= SCALE_MAX)):
-        raise ModelError(f"{node.where} has {zeros.size} zero points for {scales.size} scales, or a scale that is not positive. Export it again.")
+        raise ModelError(
+            f"{node.where} has {zeros.size} zero points for {scales.size} scales, or a scale that is not positive. Export it again."
+        )
     shift = STORED[kind][0] if kind in STORED else 0
     if scales.size == 1:
         axis = None
     elif axis is None:
-        raise UnsupportedOperator(f"{node.where} quantizes an activation with {scales.size} scales; kilograd needs one. Quantize it per tensor.")
+        raise UnsupportedOperator(
+            f"{node.where} quantizes an activation with {scales.size} scales; kilograd needs one. Quantize it per tensor."
+        )
     return QuantParams(scales, (zeros - shift).astype(np.int32), axis), kind
 
 
 def grid(importer: Importer, node: RawNode) -> Grid | None:
     """What a QuantizeLinear rounds to; None where kilograd cannot say."""
     scale, zero = _constant(importer, node, 1), _constant(importer, node, 2)
-    if scale is None or scale.size != 1 or (len(node.inputs) > 2 and node.inputs[2] and zero is None) or int(node.attrs.get("output_dtype", 0)):
+    if (
+        scale is None
+        or scale.size != 1
+        or (len(node.inputs) > 2 and node.inputs[2] and zero is None)
+        or int(node.attrs.get("output_dtype", 0))
+    ):
         return None
     quant, kind = parameters(node, scale, zero, None)
     return None if kind not in STORED else Grid(quant, STORED[kind][1], kind == "uint8")
@@ -121,7 +130,7 @@ def destiny(importer: Importer, name: str, fusable: bool) -> Destiny | None:
 
 
 def of_input(importer: Importer, name: str, kind: str) -> QuantParams:
-    """Quantization of an input that is integers in the file: that of the DequantizeLinear that reads it; without one, the integers themselves."""
+    """Quantization of an input that is integers in the file: that of the DequantizeLinear behind it, if any."""
     for node in importer.readers.get(name, []):
         if node.kind == "DequantizeLinear" and node.inputs[0] == name:
             scale, zero = _constant(importer, node, 1), _constant(importer, node, 2)

@@ -1,9 +1,9 @@
 """What an ONNX value is in the graph: a tensor whose elements may be stored in another order than ONNX counts them.
 
-ONNX counts image axes as [batch, channels, height, width]; kilograd stores [batch, height, width, channels]. No transposition is made for it:
-each value remembers how it is stored. Its stored order is a list of *atoms*, the sizes above 1, slowest first; each logical axis is a list
-of atoms. A transposition permutes the axes, a reshape regroups or splits atoms, neither moves an element. Only where an operator needs an
-order that differs from the stored one, elements move.
+ONNX counts image axes as [batch, channels, height, width]; kilograd stores [batch, height, width, channels]. No transposition is made for
+it: each value remembers how it is stored. Its stored order is a list of *atoms*, the sizes above 1, slowest first; each logical axis is a
+list of atoms. A transposition permutes the axes, a reshape regroups or splits atoms, neither moves an element. Only where an operator needs
+an order that differs from the stored one, elements move.
 """
 
 from __future__ import annotations

@@ -60,6 +60,12 @@ def check_feeds(graph: Graph, data: Array | Mapping[str, Array], limit: int) -> 
     feeds = {}
     for name in graph.inputs:
         t, x = graph[name], np.asarray(data[name])
+        order = graph.meta.get("layout", {}).get(name)
+        if order is not None and x.shape[1:] != t.shape[1:] and [x.shape[a] for a in order[1:]] == list(t.shape[1:]):
+            raise DataError(
+                f"calibration data for '{name}' has samples of shape {list(x.shape[1:])} as ONNX has them; the imported model has channels "
+                f"last and reads {list(t.shape[1:])}. Give x.transpose({', '.join(map(str, order))})."
+            )
         if x.size != count * t.size:
             raise DataError(f"calibration data for '{name}' has samples of shape {list(x.shape[1:])}; the model reads {list(t.shape[1:])}")
         feeds[name] = np.ascontiguousarray(x.reshape(count, *t.shape), t.dtype.numpy)

@@ -35,7 +35,9 @@ def quantize(b: Importer, node: RawNode) -> Operand:
         raise UnsupportedOperator(f"{node.where} quantizes what is quantized already. The file is damaged: export it again.")
     if t.dtype is DType.FLOAT32:
         if grid.dtype is not DType.INT8:
-            raise UnsupportedOperator(f"{node.where} quantizes float32 to {grid.dtype.value}; kilograd does int8 and uint8. Quantize it so.")
+            raise UnsupportedOperator(
+                f"{node.where} quantizes float32 to {grid.dtype.value}; kilograd does int8 and uint8. Quantize it so."
+            )
         name = b.append("quantize", [v.tensor], {}, b.fresh(node.outputs[0]), DType.INT8, grid.quant)
     else:
         name = b.rescaled(v.tensor, grid.quant, grid.dtype)
@@ -58,14 +60,18 @@ def dequantize(b: Importer, node: RawNode) -> Operand:
         along = b.axis(node, axis, v.data.ndim) if scale.size > 1 else None
         quant, _ = onnx_quant.parameters(node, scale, zero, along)
         if along is not None and v.shape[along] != scale.size:
-            raise ModelError(f"{node.where} has {scale.size} scales for axis {along} of {list(v.shape)}. The file is damaged: export it again.")
+            raise ModelError(
+                f"{node.where} has {scale.size} scales for axis {along} of {list(v.shape)}. The file is damaged: export it again."
+            )
         return Constant((v.data ^ 0x80).view(np.int8) if kind == "uint8" else v.data, quant)
     if not v.raw:
         raise UnsupportedOperator(f"{node.where} dequantizes real numbers. The file is damaged: export it again.")
     quant, kind = onnx_quant.parameters(node, scale, zero, None)
     t = b.type_of(v)
     if not t.q.same_as(quant):
-        raise UnsupportedOperator(f"{node.where} reads '{node.inputs[0]}' in another quantization than it was written in. Quantize it again.")
+        raise UnsupportedOperator(
+            f"{node.where} reads '{node.inputs[0]}' in another quantization than it was written in. Quantize it again."
+        )
     return Value(v.tensor, v.atoms, v.axes, v.image)
 
 

@@ -13,7 +13,7 @@ from kilograd.frontends import onnx_quant
 from kilograd.frontends.onnx_file import RawNode
 from kilograd.frontends.onnx_rules.linear import row_result, rows_of
 from kilograd.frontends.onnx_rules.rule import Handler, Rule
-from kilograd.frontends.onnx_value import Constant, Value, channels_last
+from kilograd.frontends.onnx_value import Constant, Value, channels_last, stored
 from kilograd.ir.graph import Array, Shape
 from kilograd.ops.base import operators
 
@@ -35,6 +35,13 @@ def unary(op: str, **defaults: float) -> Handler:
         return apply(b, node, op, b.activation(node, 0), {k: float(node.attrs.get(k, d)) for k, d in defaults.items()})
 
     return handler
+
+
+def elu(b: Importer, node: RawNode) -> Value:
+    """Elu with alpha 1."""
+    if float(node.attrs.get("alpha", 1.0)) != 1.0:
+        raise UnsupportedOperator(f"{node.where} has alpha {node.attrs['alpha']}; kilograd runs Elu with alpha 1. Train it so.")
+    return apply(b, node, "elu", b.activation(node, 0))
 
 
 def gelu(b: Importer, node: RawNode) -> Value:
@@ -72,7 +79,7 @@ def clip(b: Importer, node: RawNode) -> Value:
 
 
 def constant_side(b: Importer, node: RawNode, op: str, v: Value, number: float, attrs: dict[str, Any] | None = None) -> Value:
-    """v op number."""
+    """V op number."""
     return combine(b, node, op, v, Constant(np.array(number, np.float32)), attrs or {}, b.target(node, [v]))
 
 
@@ -115,9 +122,7 @@ def against(c: Constant, v: Value, shape: Shape) -> Callable[[Array], Array]:
     return arrange
 
 
-def combine(
-    b: Importer, node: RawNode, op: str, x: Operand, y: Operand, attrs: dict[str, Any], target: Target, stem: str = ""
-) -> Value:
+def combine(b: Importer, node: RawNode, op: str, x: Operand, y: Operand, attrs: dict[str, Any], target: Target, stem: str = "") -> Value:
     """An operator on two values, one of which may be a constant; either may be repeated along axes."""
     flipped = isinstance(x, Constant)
     v, other = (y, x) if flipped else (x, y)
@@ -163,8 +168,6 @@ def _side_by_side(b: Importer, v: Value, other: Operand, shape: Shape, target: T
         widened = other.regrouped((1,) * (rank - len(other.shape)) + other.shape)
         assert widened is not None
         second = b.arranged(widened, order, target)
-    from kilograd.frontends.onnx_value import stored
-
     return stored(first, [shape[a] for a in order], order, v.image and order == channels_last(rank)), first, second
 
 
@@ -196,7 +199,9 @@ def power(b: Importer, node: RawNode) -> Value:
     exponent = b.scalar(node, 1, "exponent")
     op = {2.0: "square", 0.5: "sqrt"}.get(exponent)
     if op is None:
-        raise UnsupportedOperator(f"{node.where} raises to the power {exponent}; kilograd runs 2 and 0.5. Write it as products before export.")
+        raise UnsupportedOperator(
+            f"{node.where} raises to the power {exponent}; kilograd runs 2 and 0.5. Write it as products before export."
+        )
     return apply(b, node, op, b.activation(node, 0))
 
 
@@ -224,7 +229,9 @@ def softmax(op: str, attrs: dict[str, Any]) -> Handler:
         rank = len(v.shape)
         axis = b.axis(node, int(node.attrs.get("axis", -1 if b.opset >= 13 else 1)), rank)
         if b.opset < 13 and math.prod(v.shape[axis:]) != v.shape[axis]:
-            raise UnsupportedOperator(f"{node.where} normalizes over several axes (opset {b.opset}). Convert the model to opset 13 or later.")
+            raise UnsupportedOperator(
+                f"{node.where} normalizes over several axes (opset {b.opset}). Convert the model to opset 13 or later."
+            )
         target = b.target(node, [v])
         moved = v.transposed((*(a for a in range(rank) if a != axis), axis))
         tensor, _, rows = rows_of(b, moved, target)
@@ -241,7 +248,7 @@ RULES: dict[str, Rule] = {
     "Sigmoid": Rule((1, 1), unary("logistic")),
     "Tanh": Rule((1, 1), unary("tanh")),
     "HardSwish": Rule((1, 1), unary("hard_swish")),
-    "Elu": Rule((1, 1), unary("elu", alpha=1.0)),
+    "Elu": Rule((1, 1), elu),
     "LeakyRelu": Rule((1, 1), unary("leaky_relu", alpha=0.01)),
     "Abs": Rule((1, 1), unary("abs")),
     "Neg": Rule((1, 1), unary("neg")),

@@ -10,7 +10,7 @@ from kilograd.frontends.onnx_file import RawNode
 from kilograd.frontends.onnx_fold import target_shape
 from kilograd.frontends.onnx_rules.image import from_image, image
 from kilograd.frontends.onnx_rules.rule import MAX_WINDOW, Handler, Rule
-from kilograd.frontends.onnx_value import Constant, Value, channels_last, plain, stored
+from kilograd.frontends.onnx_value import Value, plain, stored
 
 if TYPE_CHECKING:
     from kilograd.frontends.onnx import Importer, Operand

@@ -27,9 +27,13 @@ def weights(b: Importer, node: RawNode, w: Constant, data: Array, from_axis: int
         return b.add_constant(np.ascontiguousarray(data, np.float32), None, name)
     q = w.quant
     if q is None or w.data.dtype != np.int8:
-        raise UnsupportedOperator(f"{node.where} has weights that are not int8 or uint8 while its activations are quantized. Quantize both.")
+        raise UnsupportedOperator(
+            f"{node.where} has weights that are not int8 or uint8 while its activations are quantized. Quantize both."
+        )
     if q.axis is not None and q.axis != from_axis:
-        raise UnsupportedOperator(f"{node.where} has one scale for each input of its weights; kilograd runs one for each output. Export it so.")
+        raise UnsupportedOperator(
+            f"{node.where} has one scale for each input of its weights; kilograd runs one for each output. Export it so."
+        )
     if q.scale.size > 1 and np.any(q.zero_point != q.zero_point[0]):
         raise UnsupportedOperator(f"{node.where} has weights with several zero points; kilograd runs symmetric ones. Quantize it so.")
     if q.axis is not None:
@@ -55,7 +59,9 @@ def bias(b: Importer, node: RawNode, c: Constant | None, x: str, w: str, channel
             return b.add_constant(np.ascontiguousarray(c.data.reshape(-1)), quant, name)
     rounded = np.rint(real.astype(np.float64) / scale)
     if np.any(np.abs(rounded) > np.iinfo(np.int32).max):
-        raise UnsupportedOperator(f"{node.where} has a bias that int32 of scale s_x s_w cannot hold. Quantize the layer with larger scales.")
+        raise UnsupportedOperator(
+            f"{node.where} has a bias that int32 of scale s_x s_w cannot hold. Quantize the layer with larger scales."
+        )
     return b.add_constant(rounded.astype(np.int32), quant, name)
 
 
@@ -66,7 +72,7 @@ def conv(b: Importer, node: RawNode) -> Value:
     if w.data.ndim != rank:
         raise ModelError(f"{node.where}: weights {list(w.shape)} do not fit input {list(x.shape)}. Export it again.")
     channels, outputs, group = x.shape[1], w.shape[0], int(node.attrs.get("group", 1))
-    if group < 1 or channels % group or outputs % group or w.shape[1] != channels // group or "" in w.shape or min(w.shape) < 1:
+    if group < 1 or channels % group or outputs % group or w.shape[1] != channels // group or min(w.shape) < 1:
         raise ModelError(f"{node.where}: weights {list(w.shape)} and {group} groups do not fit {channels} channels. Export it again.")
     kernel = w.shape[2:]
     if tuple(node.attrs.get("kernel_shape", kernel)) != kernel or max(kernel) > MAX_WINDOW:
@@ -91,7 +97,9 @@ def conv(b: Importer, node: RawNode) -> Value:
     return from_image(b, y, rank)
 
 
-def _transposed_pads(node: RawNode, size: Shape, reach: list[int], stride: tuple[int, ...], extra: tuple[int, ...]) -> list[tuple[int, int]]:
+def _transposed_pads(
+    node: RawNode, size: Shape, reach: list[int], stride: tuple[int, ...], extra: tuple[int, ...]
+) -> list[tuple[int, int]]:
     """Pixels that ConvTranspose cuts off: given, or what is too much for the size that is asked for."""
     n, auto = len(size), node.attrs.get("auto_pad", "NOTSET")
     if "output_shape" in node.attrs:
@@ -112,7 +120,14 @@ def conv_transpose(b: Importer, node: RawNode) -> Value:
     """ConvTranspose: weights [in, out / groups, ...]."""
     x, w = b.activation(node, 0), b.constant(node, 1, "weights")
     n, rank, group = spatial(node, x.shape), len(x.shape), int(node.attrs.get("group", 1))
-    if w.data.ndim != rank or w.shape[0] != x.shape[1] or group < 1 or w.shape[0] % group or max(w.shape[2:]) > MAX_WINDOW or min(w.shape) < 1:
+    if (
+        w.data.ndim != rank
+        or w.shape[0] != x.shape[1]
+        or group < 1
+        or w.shape[0] % group
+        or max(w.shape[2:]) > MAX_WINDOW
+        or min(w.shape) < 1
+    ):
         raise ModelError(f"{node.where}: weights {list(w.shape)} and {group} groups do not fit input {list(x.shape)}. Export it again.")
     kernel, stride, dilation = w.shape[2:], sizes(node, "strides", n), sizes(node, "dilations", n)
     extra = sizes(node, "output_padding", n, 0, 0)
@@ -197,7 +212,12 @@ def gemm(b: Importer, node: RawNode) -> Value:
         raise ModelError(f"{node.where} multiplies {list(x.shape)} and {list(w.shape)}, which do not fit. Export it again.")
     if given is not None and beta != 1.0:
         given = Constant(np.asarray(given.real, np.float32) * np.float32(beta)) if given.quant is None else _scaled(given, beta)
-    if given is not None and given.data.size not in (1, data.shape[0]) or given is not None and given.shape[-1:] not in ((), (1,), (data.shape[0],)):
+    if (
+        given is not None
+        and given.data.size not in (1, data.shape[0])
+        or given is not None
+        and given.shape[-1:] not in ((), (1,), (data.shape[0],))
+    ):
         y = _layer(b, node, x, w, data, from_axis, None)
         return _plus(b, node, y, given)
     return _layer(b, node, x, w, data, from_axis, given)
@@ -215,7 +235,9 @@ def _plus(b: Importer, node: RawNode, y: Value, c: Constant | None) -> Value:
     """A Gemm whose matrix C differs from row to row."""
     assert c is not None
     if b.type_of(y).dtype.value != "float32":
-        raise UnsupportedOperator(f"{node.where} adds a matrix {list(c.shape)}; quantized, kilograd adds one number a column. Export it so.")
+        raise UnsupportedOperator(
+            f"{node.where} adds a matrix {list(c.shape)}; quantized, kilograd adds one number a column. Export it so."
+        )
     from kilograd.frontends.onnx_rules.elementwise import combine
 
     return combine(b, node, "add", y, c, {"activation": "none"}, b.target(node, [y]))
@@ -249,7 +271,11 @@ def _batched(b: Importer, node: RawNode) -> Value:
         whole = (1, *s) if vector[i] and i == 0 else (*s, 1) if vector[i] else s
         whole = (1,) * (rank - len(whole)) + tuple(whole)
         turned = (*range(rank - 2), rank - 1, rank - 2)
-        wide = Constant(v.data.reshape(whole), v.quant if v.quant is None or v.quant.axis is None else None) if isinstance(v, Constant) else v.regrouped(whole)
+        wide = (
+            Constant(v.data.reshape(whole), v.quant if v.quant is None or v.quant.axis is None else None)
+            if isinstance(v, Constant)
+            else v.regrouped(whole)
+        )
         if isinstance(v, Constant) and v.quant is not None and v.quant.axis is not None:
             wide = Constant(v.real.reshape(whole))
         assert wide is not None  # axes of 1 are no atoms

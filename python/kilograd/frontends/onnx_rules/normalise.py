@@ -8,14 +8,14 @@ import numpy as np
 
 from kilograd.errors import ModelError, UnsupportedOperator
 from kilograd.frontends.onnx_file import RawNode
-from kilograd.frontends.onnx_rules.elementwise import apply, combine
+from kilograd.frontends.onnx_rules.elementwise import combine
 from kilograd.frontends.onnx_rules.linear import row_result, rows_of
 from kilograd.frontends.onnx_rules.pooling import reduced
 from kilograd.frontends.onnx_rules.rule import Rule
 from kilograd.frontends.onnx_value import Constant, Value
 
 if TYPE_CHECKING:
-    from kilograd.frontends.onnx import Importer
+    from kilograd.frontends.onnx import Importer, Operand
 
 PLAIN: dict[str, Any] = {"activation": "none"}
 
@@ -32,13 +32,17 @@ def batch_normalization(b: Importer, node: RawNode) -> Value:
     target = b.target(node, [v])
     tensor, order, rows = rows_of(b, v.transposed((0, *range(2, rank), 1)), target)
     stem = node.name or node.outputs[0]
-    names = [b.add_constant(np.asarray(p.real, np.float32)[order], None, b.fresh(f"{stem}/{w}")) for p, w in zip(parameters, ("gamma", "beta", "mean", "variance"), strict=True)]
+    names = [
+        b.add_constant(np.asarray(p.real, np.float32)[order], None, b.fresh(f"{stem}/{word}"))
+        for p, word in zip(parameters, ("gamma", "beta", "mean", "variance"), strict=True)
+    ]
     made = b.emit(node, "batch_norm", [tensor, *names], {"epsilon": float(node.attrs.get("epsilon", 1e-5))}, target)
-    back = (row_result(rows, made, v.shape[1]) if len(rows.axes[-1]) <= 1 else rows.with_tensor(made)).transposed((0, rank - 1, *range(1, rank - 1)))
+    result = row_result(rows, made, v.shape[1]) if len(rows.axes[-1]) <= 1 else rows.with_tensor(made)
+    back = result.transposed((0, rank - 1, *range(1, rank - 1)))
     return Value(back.tensor, back.atoms, back.axes, v.image)
 
 
-def layer_normalization(b: Importer, node: RawNode) -> Value:
+def layer_normalization(b: Importer, node: RawNode) -> list[Operand]:
     """LayerNormalization: (x - mean) * rsqrt(mean((x - mean)^2) + epsilon) * scale + bias."""
     v = b.real(b.activation(node, 0))
     rank, name = len(v.shape), node.outputs[0]
@@ -49,20 +53,20 @@ def layer_normalization(b: Importer, node: RawNode) -> Value:
         return combine(b, node, op, x, y, PLAIN, b.target(node, [x]), f"{name}/{part}")
 
     target = b.target(node, [v])
-    centred = step("sub", v, reduced(b, node, "mean", v, axes, True, target, f"{name}/mean"), "centred")
+    mean = reduced(b, node, "mean", v, axes, True, target, f"{name}/mean")
+    centred = step("sub", v, mean, "centred")
     spread = reduced(b, node, "mean", step("mul", centred, centred, "square"), axes, True, target, f"{name}/variance")
     shifted = step("add", spread, Constant(np.array(epsilon, np.float32)), "shifted")
     factor = shifted.with_tensor(b.emit(node, "rsqrt", [shifted.tensor], {}, target, f"{name}/factor"))
     scale = b.constant(node, 1, "scale")
     normal = step("mul", centred, factor, "normal")
     if not b.has(node, 2):
-        return combine(b, node, "mul", normal, scale, PLAIN, target)
+        return [combine(b, node, "mul", normal, scale, PLAIN, target), mean, factor]
     scaled = step("mul", normal, scale, "scaled")
-    return combine(b, node, "add", scaled, b.constant(node, 2, "bias"), PLAIN, target)
+    return [combine(b, node, "add", scaled, b.constant(node, 2, "bias"), PLAIN, target), mean, factor]
 
 
 RULES: dict[str, Rule] = {
     "BatchNormalization": Rule((5, 5), batch_normalization),
     "LayerNormalization": Rule((2, 3), layer_normalization),
 }
-_ = apply

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from kilograd.errors import ModelError, UnsupportedOperator
@@ -39,10 +38,14 @@ def _pool(b: Importer, node: RawNode, op: str) -> Value:
         behind = (_windows(size, k, s, before, after, ceil) - 1) * s + k - size - before
         reach.append((before, max(behind, 0)))
         if whole and behind > after:
-            raise UnsupportedOperator(f"{node.where} counts padded pixels and has windows that hang over (ceil_mode); kilograd cannot do both.")
+            raise UnsupportedOperator(
+                f"{node.where} counts padded pixels and has windows that hang over (ceil_mode); kilograd cannot do both."
+            )
     if whole and any(v for p in padding for v in p):
         top, bottom, left, right = four(padding)
-        tensor = b.emit(node, "pad", [tensor], {"padding": [[0, 0], [top, bottom], [left, right], [0, 0]]}, target, f"{node.outputs[0]}/pad")
+        tensor = b.emit(
+            node, "pad", [tensor], {"padding": [[0, 0], [top, bottom], [left, right], [0, 0]]}, target, f"{node.outputs[0]}/pad"
+        )
         reach = [(0, 0)] * n
     attrs: dict[str, Any] = {"filter": two(kernel, 1), "stride": two(stride, 1), "padding": four(reach), "activation": "none"}
     return from_image(b, b.emit(node, op, [tensor], attrs, target), len(x.shape))
@@ -129,23 +132,12 @@ def reduced(b: Importer, node: RawNode, op: str, x: Value, axes: list[int], keep
         attrs = {"axes": tuple(i for i, (goes, _) in enumerate(runs) if goes), "keep_dims": False}
         made = b.emit(node, op, [tensor], attrs, target, stem)
         left = [a for a in range(len(x.atoms)) if a not in gone]
-        result = Value(made, tuple(x.atoms[a] for a in left), tuple(tuple(left.index(a) for a in axis if a in left) for axis in x.axes), x.image)
+        result = Value(
+            made, tuple(x.atoms[a] for a in left), tuple(tuple(left.index(a) for a in axis if a in left) for axis in x.axes), x.image
+        )
     if keep:
         return result
     return Value(result.tensor, result.atoms, tuple(axis for i, axis in enumerate(result.axes) if i not in axes))
-
-
-def arg(op: str) -> Handler:
-    """A handler of ArgMax, ArgMin, whose result is int32 (int64 in ONNX)."""
-
-    def handler(b: Importer, node: RawNode) -> Value:
-        raise UnsupportedOperator(f"{node.where} gives indices; cut the model in front of it and take the index of the largest result yourself.")
-
-    return handler
-
-
-def _count(values: list[int]) -> int:
-    return math.prod(values)
 
 
 RULES: dict[str, Rule] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from kilograd.ir.graph import Array
 if TYPE_CHECKING:
     from kilograd.frontends.onnx import Importer
 
-ROUNDINGS = {
+ROUNDINGS: dict[str, Callable[[Array], Array]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),
     "round_prefer_ceil": lambda x: np.floor(x + 0.5),
     "floor": np.floor,
@@ -27,7 +28,9 @@ ROUNDINGS = {
 def _goal(b: Importer, node: RawNode, shape: tuple[int, ...]) -> tuple[list[int], list[float]]:
     """Height and width of the result, and the factors by which places are computed."""
     if "axes" in node.attrs or node.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch" or int(node.attrs.get("antialias", 0)):
-        raise UnsupportedOperator(f"{node.where} has axes, antialias or keep_aspect_ratio_policy; kilograd runs Resize without. Export it so.")
+        raise UnsupportedOperator(
+            f"{node.where} has axes, antialias or keep_aspect_ratio_policy; kilograd runs Resize without. Export it so."
+        )
     first = 2 if b.opset >= 11 else 1
     if b.has(node, 3):
         sizes = b.integers(node, 3, "sizes")
@@ -55,7 +58,9 @@ def _places(node: RawNode, mode: str, size: int, goal: int, factor: float) -> Ar
         return size / 2 * (1 - goal / (factor * size)) + (i + 0.5) / factor - 0.5
     if mode == "pytorch_half_pixel":
         return np.zeros(goal)
-    raise UnsupportedOperator(f"{node.where} has coordinate_transformation_mode {mode!r}, which kilograd does not run. Export it with half_pixel.")
+    raise UnsupportedOperator(
+        f"{node.where} has coordinate_transformation_mode {mode!r}, which kilograd does not run. Export it with half_pixel."
+    )
 
 
 def resize(b: Importer, node: RawNode) -> Value:
@@ -64,7 +69,8 @@ def resize(b: Importer, node: RawNode) -> Value:
     if len(v.shape) != 4:
         raise UnsupportedOperator(f"{node.where} resizes {list(v.shape)}; kilograd resizes images [batch, channels, height, width].")
     goal, factors = _goal(b, node, v.shape)
-    mode, where = node.attrs.get("mode", "nearest"), node.attrs.get("coordinate_transformation_mode", "half_pixel" if b.opset >= 11 else "asymmetric")
+    mode = node.attrs.get("mode", "nearest")
+    where = node.attrs.get("coordinate_transformation_mode", "half_pixel" if b.opset >= 11 else "asymmetric")
     places = [_places(node, where, d, n, f) for d, n, f in zip(v.shape[2:], goal, factors, strict=True)]
     target = b.target(node, [v], same=mode == "nearest")
     x = image(b, v, target)
@@ -86,8 +92,8 @@ def _nearest(b: Importer, node: RawNode, x: str, picked: list[Array], target: An
             attrs = {"height": height, "width": width, "align_corners": align, "half_pixel_centers": half}
             return b.emit(node, "resize_nearest_neighbor", [x], attrs, target)
     for axis, indices in ((1, picked[0]), (2, picked[1])):
-        attrs = {"axis": axis, "indices": [int(i) for i in indices], "index_shape": (len(indices),)}
-        x = b.emit(node, "gather", [x], attrs, target, "" if axis == 2 else f"{node.outputs[0]}/rows")
+        where: dict[str, Any] = {"axis": axis, "indices": [int(i) for i in indices], "index_shape": (len(indices),)}
+        x = b.emit(node, "gather", [x], where, target, "" if axis == 2 else f"{node.outputs[0]}/rows")
     return x
 
 
@@ -112,7 +118,9 @@ def _linear(b: Importer, node: RawNode, x: str, places: list[Array], goal: list[
         if fits:
             attrs = {"height": goal[0], "width": goal[1], "align_corners": align, "half_pixel_centers": half}
             return b.emit(node, "resize_bilinear", [x], attrs, target)
-    raise UnsupportedOperator(f"{node.where} interpolates between places that kilograd does not run. Export it with half_pixel and with sizes.")
+    raise UnsupportedOperator(
+        f"{node.where} interpolates between places that kilograd does not run. Export it with half_pixel and with sizes."
+    )
 
 
 RULES: dict[str, Rule] = {"Resize": Rule((1, 4), resize)}

@@ -61,5 +61,7 @@ def spatial(node: RawNode, shape: tuple[int, ...]) -> int:
     """Number of spatial axes of an image [batch, channels, ...]: 1 or 2."""
     n = len(shape) - 2
     if n not in (1, 2):
-        raise UnsupportedOperator(f"{node.where} works on {max(n, 0)} spatial axes (shape {list(shape)}); kilograd runs 1 and 2. Reshape in front of it.")
+        raise UnsupportedOperator(
+            f"{node.where} works on {max(n, 0)} spatial axes (shape {list(shape)}); kilograd runs 1 and 2. Reshape in front of it."
+        )
     return n
