@@ -101,7 +101,7 @@ class PairOperator(Operator):
 
     def real(self, graph: Graph, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         a, b = (np.asarray(v) for v in inputs[:2])
-        return [support.apply_activation(node, np.asarray(self.function(a, b)).reshape(graph[node.outputs[0]].shape))]
+        return [support.apply_activation(node, np.asarray(self.function(a, b)))]
 
     @abstractmethod
     def function(self, a: Array, b: Array) -> Array:
