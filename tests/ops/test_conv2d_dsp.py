@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Kind, QuantParams
 from kilograd.ops import operator
-from kilograd.ops.conv2d_dsp import SHIFTS, STEP, Rounding, sum_range
+from kilograd.ops.conv2d_dsp import STEP
+from kilograd.ops.dsp_rounding import SHIFTS, Rounding, sum_range
 from kilograd.ops.variant import variants
 from tests.ops.nodes import Bench, activation_quant
 from tests.ops.runner import assert_same
