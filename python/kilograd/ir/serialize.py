@@ -50,7 +50,10 @@ def save_graph(graph: Graph, path: str | os.PathLike[str]) -> None:
             for t in graph.tensors.values()
         ],
         "nodes": [
-            {"op": n.op, "inputs": n.inputs, "outputs": n.outputs, "attrs": n.attrs, "name": n.name, "phase": n.phase.value}
+            {
+                "op": n.op, "inputs": n.inputs, "outputs": n.outputs, "attrs": n.attrs, "name": n.name, "phase": n.phase.value,
+                "mutates": n.mutates,
+            }
             for n in graph.nodes
         ],
     }
@@ -108,8 +111,9 @@ def _tensor(item: dict[str, Any], arrays: dict[str, Array]) -> Tensor:
 
 def _node(item: dict[str, Any], graph: Graph) -> Node:
     attrs = {k: _tuples(v) for k, v in item["attrs"].items()}
-    node = Node(str(item["op"]), _names(item["inputs"]), _names(item["outputs"]), attrs, str(item["name"]), Phase(item["phase"]))
-    for name in (*node.reads(), *node.writes()):
+    mutates = tuple(_names(item.get("mutates", [])))
+    node = Node(str(item["op"]), _names(item["inputs"]), _names(item["outputs"]), attrs, str(item["name"]), Phase(item["phase"]), mutates)
+    for name in (*node.reads(), *node.writes(), *node.mutates):
         if name not in graph.tensors:
             raise ModelError(f"node '{node.name}' ({node.op}) names the tensor '{name}', which the file does not have")
     return node
