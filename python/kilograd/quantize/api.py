@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kilograd.errors import DataError, ModelError
+from kilograd.errors import DataError, ModelError, UnsupportedOperator
 from kilograd.ir.graph import Array, DType, Graph
 from kilograd.quantize.aware import aware_ranges
 from kilograd.quantize.config import QuantizeConfig
@@ -42,6 +42,16 @@ def require_float(graph: Graph) -> None:
         raise ModelError(f"model '{graph.name}' is quantized already: compile it as it is, or give the float model it was made from")
     if not any(graph[t].dtype is DType.FLOAT32 for t in graph.inputs):
         raise ModelError(f"model '{graph.name}' has no float32 input; the quantizer takes float models")
+
+
+def require_samples(graph: Graph) -> None:
+    """Samples must have nothing to do with each other; of layers with a memory only an LSTM, whose sample is a whole sequence, has such."""
+    for node in graph.nodes:
+        if node.mutates and node.op != "lstm":
+            raise UnsupportedOperator(
+                f"layer '{node.name}' ({node.op}) remembers from sample to sample, and the quantizer calibrates with samples one by one. "
+                "Quantize the model with the tool that trained it."
+            )
 
 
 def check_feeds(graph: Graph, data: Array | Mapping[str, Array], limit: int) -> dict[str, Array]:
@@ -101,6 +111,7 @@ def quantize_model(
     """
     config = config or QuantizeConfig()
     require_float(graph)
+    require_samples(graph)
     prepared, promised = prepare(graph), None
     if data is None:
         feeds, promised = made_up(graph, input_range, config), prepared.meta["batch_norm"]

@@ -75,6 +75,9 @@ class _Converter:
         real = any(self.float[t].dtype is DType.FLOAT32 for t in (*node.reads(), *node.writes()))
         if real and "int8" not in op.types:
             raise UnsupportedOperator(f"layer '{node.name}' ({node.op}) has no int8 form, only {', '.join(op.types)}. Replace the layer.")
+        if node.op == "lstm":
+            self._lstm(node)
+            return
         constants = set(constant_operands(self.float, node))
         inputs = self._layer(node) if weighted(self.float, node) else [self._operand(t, constants) for t in node.inputs]
         for where, i in sorted(self.groups.requantize):
@@ -86,6 +89,30 @@ class _Converter:
             q = self.params[node.outputs[0]]
             attrs["value"] = int(np.clip(np.rint(attrs.pop("real_value") / q.s) + q.z, -128, 127))
         self.out.nodes.append(Node(node.op, inputs, outputs, attrs, name=node.name, phase=node.phase))
+
+    def _lstm(self, node: Node) -> None:
+        """Weights by gate, 8 bits around 0; cells in 16 bits, whose power of two holds the clip, or 16 where there is none."""
+        x, units = self.names[node.inputs[0]], self.float[node.inputs[4]].shape[-1]
+        y = self._result(node.outputs[0])
+        weights, scales = [], []
+        for name in (node.inputs[1], node.inputs[4]):
+            rows = np.asarray(self.float[name].data, np.float64).reshape(4, units, -1)
+            scale = np.maximum(np.abs(rows).max(axis=(1, 2)) / 127, 1e-9).astype(np.float32)
+            q = np.clip(np.rint(rows / scale[:, None, None]), -127, 127).astype(np.int8)
+            per_row = QuantParams(np.repeat(scale, units), np.zeros(4 * units, np.int32), 0)
+            weights.append(self._constant(name, q.reshape(4 * units, -1), per_row))
+            scales.append(per_row.scale.astype(np.float64))
+        bias = np.asarray(self.float[node.inputs[2]].data, np.float64) / (self.out[x].q.s * scales[0])
+        b = self.out.fresh(node.inputs[2])
+        self.out.add(Tensor(b, bias.shape, DType.INT32, Kind.CONST, None, np.clip(np.rint(bias), -(2**30), 2**30).astype(np.int32)))
+        clip = float(node.attrs["cell_clip"]) or 16.0
+        cell = QuantParams.per_tensor(2.0 ** int(np.clip(np.ceil(np.log2(clip / 32768)), -15, -9)))
+        for name, dtype, q in ((node.inputs[5], DType.INT8, self.out[y].q), (node.inputs[6], DType.INT16, cell)):
+            info, content = np.iinfo(dtype.numpy), np.asarray(self.float[name].data, np.float64) / q.s + q.z
+            data = np.clip(np.rint(content), info.min, info.max).astype(dtype.numpy)
+            self.out.add(Tensor(name, self.float[name].shape, dtype, Kind.STATE, q, data))
+        inputs = [x, weights[0], b, "", weights[1], *node.inputs[5:7]]
+        self.out.nodes.append(Node("lstm", inputs, [y], dict(node.attrs), node.name, node.phase, tuple(node.inputs[5:7])))
 
     def _result(self, name: str) -> str:
         if self.float[name].dtype is not DType.FLOAT32:

@@ -132,7 +132,7 @@ class Runner:
 
     def __init__(self, graph: Graph, keep: Sequence[str] = (), promised: Promised | None = None) -> None:
         self.graph, self.promised = graph, promised or {}
-        self.constants = {t.name: np.asarray(t.data) for t in graph.tensors.values() if t.kind is Kind.CONST}
+        self.constants = {t.name: np.asarray(t.data) for t in graph.tensors.values() if t.kind is not Kind.ARENA}
         self.last: dict[str, int] = {}
         for i, node in enumerate(graph.nodes):
             self.last.update(dict.fromkeys(node.reads(), i))

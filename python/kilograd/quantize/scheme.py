@@ -72,7 +72,7 @@ def activation_params(graph: Graph, groups: Groups, ranges: Mapping[str, tuple[f
 
 def constant_operands(graph: Graph, node: Node) -> list[str]:
     """Constant float operands that a node reads as values (not as weights of a layer)."""
-    if weighted(graph, node):
+    if weighted(graph, node) or node.op == "lstm":
         return []
     names = [t for t in node.reads() if graph[t].kind is Kind.CONST and graph[t].dtype is DType.FLOAT32]
     if names and node.op not in TAKES_CONSTANTS:
