@@ -29,7 +29,9 @@ def test_a_float_model_becomes_a_model_that_can_be_compiled(
     found = as_json(capsys, "quantize", files[0], "--calibrate", files[1], "-o", out)
     assert found["bytes"] == out.stat().st_size and len(found["worst"]) == 5 and found["layers"][0]["scale"] > 0
     assert kg.compile(kg.load(out)).inputs
-    code, text, _ = call(capsys, "quantize", files[0], "--calibrate", files[1], "-o", out, "--report")
+    page = tmp_path / "q.html"
+    code, text, _ = call(capsys, "quantize", files[0], "--calibrate", files[1], "-o", out, "--report", "--html", page)
+    assert page.read_text().count("<rect") == 2 * len(found["layers"]) and "What to try" in page.read_text() or not found["try"]
     assert code == 0 and "dB alone" in text and "worst layers" in text and f"wrote {out}" in text.replace("\n", "")
 
 

@@ -16,6 +16,7 @@ from kilograd.exports import check_suffix, export
 from kilograd.quantize import QuantizeConfig, quantize_model
 from kilograd.quantize.api import MADE_UP_SAMPLES, require_float
 from kilograd.quantize.data import DataRule, calibration_samples
+from kilograd.report.quantization import quantization_report
 
 Method = Literal["minmax", "percentile", "mse", "entropy"]
 Equalize = Literal["off", "weights", "activations"]
@@ -46,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
         dense_per_channel: Annotated[bool, typer.Option("--dense-per-channel", help="Dense layers: a scale for each output.")] = False,
         io: Annotated[Literal["int8", "float"], typer.Option(help="What the new model reads and gives.")] = DEFAULT.io,
         samples: Annotated[int, typer.Option(min=1, help="Samples that calibration reads at most.")] = DEFAULT.samples,
+        html: Annotated[Path | None, typer.Option("--html", metavar="FILE.html", help="Report page to write.", show_default=False)] = None,
         show: Annotated[bool, typer.Option("--report", help="Print the signal-to-noise ratio of every layer.")] = False,
         as_json: Json = False,
     ) -> None:
@@ -69,6 +71,8 @@ def add_to(app: typer.Typer) -> None:
             result = quantize_model(graph, x, config, done, _range(input_range))
         if output is not None:
             export(result.graph, output)
+        if html is not None:
+            html.write_text(quantization_report(graph.name, note, result.report))
         size = output.stat().st_size if output is not None else None
         report.result(
             {
@@ -84,6 +88,8 @@ def add_to(app: typer.Typer) -> None:
         _say(report, result.report, show)
         if output is not None and size is not None:
             report.say(f"wrote {output}: {kilobytes(size)}")
+        if html is not None:
+            report.say(f"wrote {html}")
 
 
 def _numbers(text: str | None, option: str) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from kilograd.plan.plan import Plan
 from kilograd.report.figures import figures, steps
 from kilograd.report.memory_map import memory_map
 
-_STYLE = (
+STYLE = (
     "body{font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif;color:#1f2937;max-width:1040px;margin:32px auto;padding:0 16px}"
     "table{border-collapse:collapse;margin:16px 0;font-size:13px}td,th{padding:3px 12px;border-bottom:1px solid #e5e7eb;text-align:right}"
     "td:first-child,th:first-child{text-align:left}td.l,th.l{text-align:left}svg{max-width:100%;height:auto}tr.peak{background:#fef2f2}"
@@ -32,7 +32,7 @@ def html_report(plan: Plan) -> str:
     peak = max((s.live_bytes for s in program), default=0)
     lines = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        f"<title>{escape(plan.name)}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{escape(plan.name)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(plan.name)}</h1>",
         "<table>",
         *[f"<tr><td>{text}</td><td>{total[key]:,}</td></tr>" for key, text in _TEXT.items()],
