@@ -99,10 +99,10 @@ def test_int8_models_of_others(name: str) -> None:
 
 def test_what_cannot_be_written_is_named() -> None:
     graph = quantize_model(network(), samples(network())).graph
-    graph.nodes[-1] = Node("slice", graph.nodes[-1].inputs, graph.nodes[-1].outputs, {"axis": 1, "start": 0}, name="cut")
-    with pytest.raises(UnsupportedOperator, match="'cut': operator 'slice' cannot be written"):
+    graph.nodes[-1] = Node("clamp_grad", graph.nodes[-1].inputs, graph.nodes[-1].outputs, {}, name="cut")
+    with pytest.raises(UnsupportedOperator, match="'cut': operator 'clamp_grad' cannot be written"):
         write_onnx(graph)
 
 
-def test_both_formats_know_the_same_operators_but_for_reasons() -> None:
-    assert set(FORMS) == set(TFLITE_FORMS)
+def test_what_onnx_can_hold_tflite_can_hold() -> None:
+    assert set(FORMS) <= set(TFLITE_FORMS)

@@ -16,7 +16,7 @@ from kilograd.ops.base import evaluate, infer_outputs
 from kilograd.quantize import QuantizeConfig, quantize_model
 from kilograd.quantize.groups import constraint_groups
 from kilograd.quantize.prepare import fold_batch_norm, prepare
-from kilograd.quantize.runner import Runner
+from kilograd.quantize.runner import BINARY, UNARY, Runner
 from kilograd.quantize.scheme import LayerIntegers, fake_quantize, quantize_weights, range_params
 from tests.quantize.models import Floats, network, samples
 
@@ -51,6 +51,19 @@ def test_batches_equal_single_evaluations() -> None:
     x = samples(graph, 5)
     got = Runner(graph).run({"x": x})["y"]
     np.testing.assert_allclose(got, run_float(graph, x), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("op", [*BINARY, *UNARY])
+def test_elementwise_operators_run_in_batches(op: str) -> None:
+    shape = (1, 3, 4, 5)
+    m = Floats(shape)
+    operands = ["x", m.constant("k", m.rng.uniform(0.5, 2, (4, 5)))] if op in BINARY else ["x"]
+    attrs: dict[str, Any] = {"activation": "none", "beta": 2.0, "alpha": 0.1, "approximate": False}
+    m.graph.add(Tensor("y", shape, DType.FLOAT32))
+    m.graph.nodes.append(Node(op, operands, ["y"], attrs, name="y"))
+    m.graph.outputs = ["y"]
+    x = np.abs(samples(m.graph, 4)) + 0.1
+    np.testing.assert_allclose(Runner(m.graph).run({"x": x})["y"], run_float(m.graph, x), rtol=1e-5)
 
 
 def test_preparing_leaves_what_is_computed() -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from kilograd.errors import KilogradError, ModelError, UnsupportedOperator
+from kilograd.exports.form import Form
 from kilograd.exports.padding import explicit_pads
-from kilograd.exports.tflite_forms import FORMS, Form
+from kilograd.exports.tflite_forms import FORMS
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node, Phase, Tensor
 
 BUFFER_ALIGNMENT = 16

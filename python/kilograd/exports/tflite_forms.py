@@ -5,43 +5,13 @@ FORMS maps operators of the registry to functions of (graph, node) that give a F
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from kilograd.errors import UnsupportedOperator
+from kilograd.exports import tflite_moves
+from kilograd.exports.form import Form, FormOf, activation, integers, plain, version
 from kilograd.exports.padding import SAME, VALID, padding_code, same_padding
 from kilograd.ir.graph import Array, DType, Graph, Node
-
-ACTIVATIONS = {"none": 0, "relu": 1, "relu_n1_to_1": 2, "relu6": 3}
-
-
-@dataclass(frozen=True)
-class Form:
-    """One operator of the file. `operands` stands for the node's inputs: names, or integers that become a constant tensor."""
-
-    builtin: str
-    version: int
-    options: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-    operands: tuple[str | Array, ...] = ()
-
-
-FormOf = Callable[[Graph, Node], Form]
-
-
-def _activation(node: Node) -> int:
-    return ACTIVATIONS[node.attrs.get("activation", "none")]
-
-
-def _version(graph: Graph, node: Node, real: int, int8: int) -> int:
-    return real if graph[node.inputs[0]].dtype is DType.FLOAT32 else int8
-
-
-def _integers(values: Any) -> Array:
-    return np.asarray(values, np.int32)
 
 
 def _window(graph: Graph, node: Node, kernel: Any, dilation: Any) -> dict[str, Any]:
@@ -56,7 +26,7 @@ def _window(graph: Graph, node: Node, kernel: Any, dilation: Any) -> dict[str, A
 def _convolution(graph: Graph, node: Node) -> dict[str, Any]:
     dilation = node.attrs["dilation"]
     values = _window(graph, node, graph[node.inputs[1]].shape[1:3], dilation)
-    values |= {"DilationHFactor": dilation[0], "DilationWFactor": dilation[1], "FusedActivationFunction": _activation(node)}
+    values |= {"DilationHFactor": dilation[0], "DilationWFactor": dilation[1], "FusedActivationFunction": activation(node)}
     return values
 
 
@@ -68,14 +38,14 @@ def _with_weights(node: Node) -> tuple[str | Array, ...]:
 
 def conv2d(graph: Graph, node: Node) -> Form:
     """CONV_2D."""
-    return Form("CONV_2D", _version(graph, node, 1, 3), "Conv2DOptions", _convolution(graph, node), _with_weights(node))
+    return Form("CONV_2D", version(graph, node, 1, 3), "Conv2DOptions", _convolution(graph, node), _with_weights(node))
 
 
 def depthwise_conv2d(graph: Graph, node: Node) -> Form:
     """DEPTHWISE_CONV_2D."""
     values = _convolution(graph, node)
     values["DepthMultiplier"] = graph[node.outputs[0]].shape[3] // graph[node.inputs[0]].shape[3]
-    return Form("DEPTHWISE_CONV_2D", _version(graph, node, 1, 3), "DepthwiseConv2DOptions", values, _with_weights(node))
+    return Form("DEPTHWISE_CONV_2D", version(graph, node, 1, 3), "DepthwiseConv2DOptions", values, _with_weights(node))
 
 
 def transpose_conv(graph: Graph, node: Node) -> Form:
@@ -94,18 +64,18 @@ def transpose_conv(graph: Graph, node: Node) -> Form:
             f"{node.op} '{node.name}' has the padding {node.attrs['padding']}, which TensorFlow Lite cannot say (it knows SAME and VALID)."
         )
     values = {"Padding": code, "StrideH": node.attrs["stride"][0], "StrideW": node.attrs["stride"][1]}
-    values["FusedActivationFunction"] = _activation(node)
+    values["FusedActivationFunction"] = activation(node)
     _, weights, *bias = _with_weights(node)
-    version = 4 if values["FusedActivationFunction"] else 3 if bias else _version(graph, node, 1, 2)
-    return Form("TRANSPOSE_CONV", version, "TransposeConvOptions", values, (_integers(y.shape), weights, x.name, *bias))
+    code_version = 4 if values["FusedActivationFunction"] else 3 if bias else version(graph, node, 1, 2)
+    return Form("TRANSPOSE_CONV", code_version, "TransposeConvOptions", values, (integers(y.shape), weights, x.name, *bias))
 
 
 def fully_connected(graph: Graph, node: Node) -> Form:
     """FULLY_CONNECTED."""
-    values = {"FusedActivationFunction": _activation(node), "KeepNumDims": bool(node.attrs.get("keep_num_dims", False))}
+    values = {"FusedActivationFunction": activation(node), "KeepNumDims": bool(node.attrs.get("keep_num_dims", False))}
     quant = graph[node.inputs[1]].quant
-    version = 12 if quant is not None and quant.axis is not None else _version(graph, node, 5 if values["KeepNumDims"] else 1, 5)
-    return Form("FULLY_CONNECTED", version, "FullyConnectedOptions", values, _with_weights(node))
+    code = 12 if quant is not None and quant.axis is not None else version(graph, node, 5 if values["KeepNumDims"] else 1, 5)
+    return Form("FULLY_CONNECTED", code, "FullyConnectedOptions", values, _with_weights(node))
 
 
 def pool(builtin: str) -> FormOf:
@@ -114,8 +84,8 @@ def pool(builtin: str) -> FormOf:
     def form(graph: Graph, node: Node) -> Form:
         height, width = node.attrs["filter"]
         values = _window(graph, node, (height, width), (1, 1))
-        values |= {"FilterHeight": height, "FilterWidth": width, "FusedActivationFunction": _activation(node)}
-        return Form(builtin, _version(graph, node, 1, 2), "Pool2DOptions", values, tuple(node.inputs))
+        values |= {"FilterHeight": height, "FilterWidth": width, "FusedActivationFunction": activation(node)}
+        return Form(builtin, version(graph, node, 1, 2), "Pool2DOptions", values, tuple(node.inputs))
 
     return form
 
@@ -123,52 +93,67 @@ def pool(builtin: str) -> FormOf:
 def binary(builtin: str, options: str) -> FormOf:
     """Two operands and a fused activation."""
     return lambda graph, node: Form(
-        builtin, _version(graph, node, 1, 2), options, {"FusedActivationFunction": _activation(node)}, tuple(node.inputs[:2])
+        builtin, version(graph, node, 1, 2), options, {"FusedActivationFunction": activation(node)}, tuple(node.inputs[:2])
     )
-
-
-def plain(builtin: str, real: int = 1, int8: int = 2, options: str = "") -> FormOf:
-    """The operands as they are, no options that matter."""
-    return lambda graph, node: Form(builtin, _version(graph, node, real, int8), options, {}, tuple(node.inputs))
 
 
 def softmax(graph: Graph, node: Node) -> Form:
     """SOFTMAX."""
-    return Form("SOFTMAX", _version(graph, node, 1, 2), "SoftmaxOptions", {"Beta": float(node.attrs["beta"])}, tuple(node.inputs))
+    return Form("SOFTMAX", version(graph, node, 1, 2), "SoftmaxOptions", {"Beta": float(node.attrs["beta"])}, tuple(node.inputs))
 
 
-def pad(graph: Graph, node: Node) -> Form:
-    """PAD, or PADV2 where the constant is not zero."""
-    x, pads = graph[node.inputs[0]], _integers(node.attrs["padding"])
-    value = node.attrs.get("value")
-    if x.dtype is DType.FLOAT32 and node.attrs.get("real_value", 0.0) != 0.0:
-        return Form("PADV2", 1, "PadV2Options", {}, (x.name, pads, np.array([node.attrs["real_value"]], np.float32)))
-    if x.dtype is DType.INT8 and value not in (None, x.q.z):
-        return Form("PADV2", 2, "PadV2Options", {}, (x.name, pads, np.array([value], np.int8)))
-    return Form("PAD", _version(graph, node, 1, 2), "PadOptions", {}, (x.name, pads))
+def reduction(builtin: str, real: int = 1, integer: int = 2) -> FormOf:
+    """MEAN, SUM, REDUCE_MAX, REDUCE_MIN."""
+
+    def form(graph: Graph, node: Node) -> Form:
+        values = {"KeepDims": bool(node.attrs.get("keep_dims", False))}
+        operands = (node.inputs[0], integers(list(node.attrs["axes"])))
+        return Form(builtin, version(graph, node, real, integer), "ReducerOptions", values, operands)
+
+    return form
 
 
-def reshape(graph: Graph, node: Node) -> Form:
-    """RESHAPE."""
-    return Form("RESHAPE", 1, "ReshapeOptions", {}, (node.inputs[0], _integers(graph[node.outputs[0]].shape)))
+def position(builtin: str, options: str) -> FormOf:
+    """ARG_MAX, ARG_MIN."""
+
+    def form(graph: Graph, node: Node) -> Form:
+        if node.attrs.get("keep_dims", False):
+            raise UnsupportedOperator(
+                f"{node.op} '{node.name}' keeps its axis, which TensorFlow Lite cannot say: reshape its result instead"
+            )
+        kind = {"int32": 2, "int64": 4}[node.attrs["result"]]  # TensorType
+        return Form(builtin, version(graph, node, 1, 2), options, {"OutputType": kind}, (node.inputs[0], integers([node.attrs["axis"]])))
+
+    return form
 
 
-def transpose(graph: Graph, node: Node) -> Form:
-    """TRANSPOSE."""
-    order = _integers(node.attrs["permutation"])
-    return Form("TRANSPOSE", _version(graph, node, 1, 2), "TransposeOptions", {}, (node.inputs[0], order))
+def sum_of_two(builtin: str, options: str) -> FormOf:
+    """ADD, SUB: int16 operands say whether their scales are powers of two."""
+
+    def form(graph: Graph, node: Node) -> Form:
+        values: dict[str, Any] = {"FusedActivationFunction": activation(node)}
+        if graph[node.inputs[0]].dtype is DType.INT16:
+            values["PotScaleInt16"] = bool(node.attrs.get("power_of_two", False))
+        return Form(builtin, version(graph, node, 1, 2), options, values, tuple(node.inputs[:2]))
+
+    return form
 
 
-def mean(graph: Graph, node: Node) -> Form:
-    """MEAN."""
-    values = {"KeepDims": bool(node.attrs.get("keep_dims", False))}
-    return Form("MEAN", _version(graph, node, 1, 2), "ReducerOptions", values, (node.inputs[0], _integers(list(node.attrs["axes"]))))
+def leaky_relu(graph: Graph, node: Node) -> Form:
+    """LEAKY_RELU."""
+    return Form("LEAKY_RELU", version(graph, node, 1, 2), "LeakyReluOptions", {"Alpha": float(node.attrs["alpha"])}, tuple(node.inputs))
 
 
-def concatenation(graph: Graph, node: Node) -> Form:
-    """CONCATENATION."""
-    values = {"Axis": int(node.attrs["axis"]), "FusedActivationFunction": 0}
-    return Form("CONCATENATION", _version(graph, node, 1, 2), "ConcatenationOptions", values, tuple(node.inputs))
+def gelu(graph: Graph, node: Node) -> Form:
+    """GELU."""
+    values = {"Approximate": bool(node.attrs.get("approximate", False))}
+    return Form("GELU", version(graph, node, 1, 2), "GeluOptions", values, tuple(node.inputs))
+
+
+def batch_matmul(graph: Graph, node: Node) -> Form:
+    """BATCH_MATMUL."""
+    values = {"AdjX": bool(node.attrs.get("adj_x", False)), "AdjY": bool(node.attrs.get("adj_y", False))}
+    return Form("BATCH_MATMUL", version(graph, node, 1, 2), "BatchMatMulOptions", values, tuple(node.inputs[:2]))
 
 
 FORMS: dict[str, FormOf] = {
@@ -176,19 +161,29 @@ FORMS: dict[str, FormOf] = {
     "depthwise_conv2d": depthwise_conv2d,
     "transpose_conv": transpose_conv,
     "fully_connected": fully_connected,
+    "batch_matmul": batch_matmul,
     "average_pool2d": pool("AVERAGE_POOL_2D"),
     "max_pool2d": pool("MAX_POOL_2D"),
-    "add": binary("ADD", "AddOptions"),
+    "add": sum_of_two("ADD", "AddOptions"),
+    "sub": sum_of_two("SUB", "SubOptions"),
     "mul": binary("MUL", "MulOptions"),
-    "relu": plain("RELU"),
-    "relu6": plain("RELU6"),
-    "logistic": plain("LOGISTIC"),
+    "div": binary("DIV", "DivOptions"),
+    "maximum": plain("MAXIMUM", options="MaximumMinimumOptions"),
+    "minimum": plain("MINIMUM", options="MaximumMinimumOptions"),
+    "squared_difference": plain("SQUARED_DIFFERENCE", options="SquaredDifferenceOptions"),
+    "leaky_relu": leaky_relu,
+    "prelu": plain("PRELU", 1, 1),
+    "gelu": gelu,
+    "softmax": softmax,
     "quantize": plain("QUANTIZE", 1, 2),
     "dequantize": plain("DEQUANTIZE", 2, 2),
-    "softmax": softmax,
-    "pad": pad,
-    "reshape": reshape,
-    "transpose": transpose,
-    "mean": mean,
-    "concatenation": concatenation,
+    "mean": reduction("MEAN"),
+    "sum": reduction("SUM"),
+    "reduce_max": reduction("REDUCE_MAX"),
+    "reduce_min": reduction("REDUCE_MIN"),
+    "arg_max": position("ARG_MAX", "ArgMaxOptions"),
+    "arg_min": position("ARG_MIN", "ArgMinOptions"),
+    **{name: plain(name.upper()) for name in ("abs", "exp", "log", "log_softmax", "logistic", "relu", "relu6", "rsqrt", "tanh")},
+    **{name: plain(name.upper(), 1, 1) for name in ("elu", "hard_swish", "neg", "relu_0_to_1", "relu_n1_to_1", "sqrt", "square")},
+    **tflite_moves.FORMS,
 }

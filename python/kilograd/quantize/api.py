@@ -15,14 +15,14 @@ from kilograd.quantize.config import QuantizeConfig
 from kilograd.quantize.convert import to_integers
 from kilograd.quantize.equalize import equalize
 from kilograd.quantize.groups import Groups, constraint_groups
-from kilograd.quantize.lockstep import Twin, correct_biases
+from kilograd.quantize.lockstep import Twin, correct
 from kilograd.quantize.measure import measure
 from kilograd.quantize.observe import Progress, find_range, observe
 from kilograd.quantize.prepare import prepare
 from kilograd.quantize.scheme import activation_params, group_ranges
 from kilograd.quantize.synthetic import synthetic_inputs
 
-LOCKSTEP_SAMPLES = 64
+LOCKSTEP_SAMPLES, LOCKSTEP_VALUES = (64, 256), 1 << 21  # least and most samples; numbers of the input
 AWARE_SAMPLES = 32
 MADE_UP_SAMPLES = 64
 
@@ -92,9 +92,14 @@ def spread(feeds: dict[str, Array], count: int) -> dict[str, Array]:
 
 
 def widened(ranges: dict[str, tuple[float, float]], graph: Graph, groups: Groups, margin: float) -> dict[str, tuple[float, float]]:
-    """Ranges found without real data, made wider by a factor; those of inputs are known."""
+    """Ranges found without real data, made wider by a factor; those of inputs are known, and what a relu6 gives may reach 6."""
     known = {groups.find(t) for t in graph.inputs}
-    return {root: r if root in known else (r[0] * margin, r[1] * margin) for root, r in ranges.items()}
+    wide = {root: r if root in known else (r[0] * margin, r[1] * margin) for root, r in ranges.items()}
+    for node in graph.nodes:
+        if node.attrs.get("activation", "none") == "relu6" or node.op == "relu6":
+            root = groups.find(node.outputs[0])
+            wide[root] = (min(wide[root][0], 0.0), 6.0)
+    return wide
 
 
 def quantize_model(
@@ -128,11 +133,17 @@ def quantize_model(
         ranges = widened(ranges, prepared, groups, config.margin)
     if config.output_aware:
         ranges = aware_ranges(prepared, groups, ranges, config, spread(feeds, AWARE_SAMPLES), lambda n: None)
-    params, few = activation_params(prepared, groups, ranges), spread(feeds, LOCKSTEP_SAMPLES)
-    corrected = correct_biases(prepared, groups, params, config, few, promised) if config.bias_correction else prepared
+    params, few = activation_params(prepared, groups, ranges), spread(feeds, lockstep_samples(prepared))
+    corrected = correct(prepared, groups, params, config, few, promised)
     integers = to_integers(corrected, groups, params, config)
-    report = measure(Twin(corrected, groups, params, config), few, seen)
-    return Quantized(integers, corrected, {"calibration": _source(data is None, bool(promised)), **report})
+    report = measure(Twin(corrected, groups, params, config), prepared, few, seen)
+    return Quantized(integers, prepared, {"calibration": _source(data is None, bool(promised)), **report})
+
+
+def lockstep_samples(graph: Graph) -> int:
+    """How many samples both networks run side by side."""
+    least, most = LOCKSTEP_SAMPLES
+    return min(max(LOCKSTEP_VALUES // max(graph[t].size for t in graph.inputs), least), most)
 
 
 def _source(made: bool, promised: bool) -> str:

@@ -16,6 +16,7 @@ from kilograd.ops import support
 from kilograd.quantize.config import QuantizeConfig
 from kilograd.quantize.groups import Groups
 from kilograd.quantize.prepare import constant, set_constant, weighted
+from kilograd.quantize.rounding import round_layer
 from kilograd.quantize.runner import Promised, Runner
 from kilograd.quantize.scheme import LayerIntegers, Params, constant_operands, fake_quantize
 
@@ -76,15 +77,14 @@ def store(node: Node, values: Values, results: list[Array]) -> None:
     values.update({t: v for t, v in zip(node.outputs, results, strict=False) if t})
 
 
-def correct_biases(
-    graph: Graph, groups: Groups, params: Params, config: QuantizeConfig, feeds: Values, promised: Promised | None = None
-) -> Graph:
-    """Biases that make the mean of each channel, over the samples, what it is in the float network (Nagel 2019).
+def correct(graph: Graph, groups: Groups, params: Params, config: QuantizeConfig, feeds: Values, promised: Promised | None = None) -> Graph:
+    """Weights rounded for what the layers see, and biases that make the mean of each channel what it is in the float network (Nagel 2019).
 
     With data, errors of the layers before are corrected too. With `promised` statistics (see Runner) each layer sees values that have
     these, and only its own error is corrected.
     """
     out = graph.copy()
+    out.meta["rounded"] = {}
     if promised is not None:
         return _correct_alone(out, Twin(out, groups, params, config), feeds, promised)
     twin = Twin(out, groups, params, config)
@@ -95,10 +95,12 @@ def correct_biases(
             store(node, quantized, twin.step(i, quantized))
         else:
             bare = replace(node, attrs={**node.attrs, "activation": "none"})
+            _round(out, node, twin, twin.operands(i, quantized)[node.inputs[0]])
             want = twin.runner.step(bare, real)[0]
             got = twin.runner.step(bare, twin.operands(i, quantized), twin.constants(i))[0]
             axes = tuple(range(want.ndim - 1))
             shift = want.mean(axis=axes, dtype=np.float64) - got.mean(axis=axes, dtype=np.float64)
+            shift = shift if config.bias_correction else np.zeros_like(shift)
             old = constant(out, node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(len(shift))
             store(node, real, [support.apply_activation(node, want)])
             set_constant(out, node, 2, old + shift, node.inputs[2] or f"{node.name}.bias")
@@ -110,15 +112,25 @@ def correct_biases(
     return out
 
 
+def _round(graph: Graph, node: Node, twin: Twin, x: Array) -> None:
+    """Round the weights of a layer that sees x."""
+    if twin.config.rounding == "nearest":
+        return
+    layer = LayerIntegers(graph, node, twin.params[node.inputs[0]], twin.config)
+    graph.meta["rounded"][node.name] = (round_layer(graph, node, x, layer.scale, layer.weights), layer.scale)
+
+
 def _correct_alone(out: Graph, twin: Twin, feeds: Values, promised: Promised) -> Graph:
     runner, real = Runner(out, promised=promised), dict(feeds)
     for i, node in enumerate(out.nodes):
         if weighted(out, node):
             bare, x = replace(node, attrs={**node.attrs, "activation": "none"}), node.inputs[0]
+            _round(out, node, twin, twin.quantized(x, real[x]))
             want = twin.runner.step(bare, real)[0]
             got = twin.runner.step(bare, {x: twin.quantized(x, real[x])}, twin.constants(i))[0]
             axes = tuple(range(want.ndim - 1))
             shift = want.mean(axis=axes, dtype=np.float64) - got.mean(axis=axes, dtype=np.float64)
+            shift = shift if twin.config.bias_correction else np.zeros_like(shift)
             old = constant(out, node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(len(shift))
         results = runner.step(node, real)
         if weighted(out, node):
@@ -129,18 +141,19 @@ def _correct_alone(out: Graph, twin: Twin, feeds: Values, promised: Promised) ->
     return out
 
 
-def compare(twin: Twin, feeds: Values, look: Callable[[Node, str, Array, Array, Array], None]) -> tuple[Values, Values]:
-    """Run both; `look` gets each node, each real result: value in the float network, in the twin, and in the twin on real operands.
+def compare(twin: Twin, original: Graph, feeds: Values, look: Callable[[Node, str, Array, Array, Array], None]) -> tuple[Values, Values]:
+    """Run the twin and the float graph that it stands for, and give the outputs of both.
 
-    Gives the outputs of both.
+    `look` gets each node and real result: its value in the float network, in the twin, and in the twin on real operands.
     """
     graph, real, quantized = twin.graph, dict(feeds), twin.feed(feeds)
+    floats = Runner(original)
     for i, node in enumerate(graph.nodes):
         alone = dict(real)
         for t in node.reads():
             if t in real:
                 alone[t] = twin.quantized(t, real[t])
-        local, want, got = twin.step(i, alone), twin.runner.step(node, real), twin.step(i, quantized)
+        local, want, got = twin.step(i, alone), floats.step(original.nodes[i], real), twin.step(i, quantized)
         for name, a, b, c in zip(node.outputs, want, got, local, strict=False):
             if name and graph[name].dtype is DType.FLOAT32:
                 look(node, name, a, b, c)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kilograd.ir.graph import Array
+from kilograd.ir.graph import Array, Graph
 from kilograd.quantize.config import QuantizeConfig
 from kilograd.quantize.lockstep import Twin, Values, compare
 from kilograd.quantize.observe import Statistics
@@ -52,8 +52,8 @@ def channel_spread(s: Statistics | None) -> float:
     return float(width.max() / middle) if middle > 0 else float("inf") if width.max() > 0 else 1.0
 
 
-def measure(twin: Twin, feeds: Values, seen: Mapping[str, Statistics]) -> dict[str, Any]:
-    """The report: layers in program order, the five worst, how well the outputs agree."""
+def measure(twin: Twin, original: Graph, feeds: Values, seen: Mapping[str, Statistics]) -> dict[str, Any]:
+    """The report on the twin of a float graph: layers in program order, the five worst, how well the outputs agree."""
     rows: list[LayerNoise] = []
 
     def look(node: Any, name: str, want: Array, got: Array, local: Array) -> None:
@@ -63,7 +63,7 @@ def measure(twin: Twin, feeds: Values, seen: Mapping[str, Statistics]) -> dict[s
         advice = _advice(twin, node, alone, spread) if alone < GOOD_DB else ""
         rows.append(LayerNoise(name, node.op, decibels(want, got - want), alone, low, high, q.s, q.z, min(spread, 1e6), advice))
 
-    want, got = compare(twin, feeds, look)
+    want, got = compare(twin, original, feeds, look)
     weighted_layers = [r for r in rows if r.local_db < LIMIT_DB]
     worst = sorted(weighted_layers, key=lambda r: r.local_db)[:WORST]
     return {

@@ -72,7 +72,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
     promised: dict[str, tuple[Array, Array]] = dict(out.meta.get("batch_norm", {}))
     for norm in [n for n in out.nodes if n.op == "batch_norm"]:
         gamma, beta, mean, variance = (constant(out, t) for t in norm.inputs[1:5])
-        factor = gamma / np.sqrt(variance + float(norm.attrs["epsilon"]))
+        factor = gamma / np.sqrt(variance + float(norm.attrs.get("epsilon", 1e-5)))
         offset = beta - mean * factor
         layer = out.producer(norm.inputs[0])
         fits = layer is not None and weighted(out, layer) and only_reader(out, layer.outputs[0]) is norm

@@ -17,10 +17,15 @@ from kilograd.ir.graph import Array, DType, Graph, Kind, Node
 from kilograd.ops import pooling, support
 from kilograd.ops.base import operator
 
-#: operators whose `real` works on every axis alike, so that one more axis in front changes nothing
-ELEMENTWISE = (
-    "add", "sub", "mul", "maximum", "minimum", "squared_difference", "relu", "relu6", "leaky_relu", "logistic", "tanh", "hard_swish", "elu",
-    "exp", "abs", "neg", "softmax",
+#: operators on two tensors, repeated as NumPy does it
+BINARY: dict[str, Callable[[Array, Array], Array]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "maximum": np.maximum, "minimum": np.minimum,
+    "squared_difference": lambda a, b: np.square(a - b),
+}  # fmt: skip
+#: operators on one tensor whose `real` works on every axis alike (or on the last): one more in front changes nothing
+UNARY = (
+    "relu", "relu6", "relu_0_to_1", "relu_n1_to_1", "leaky_relu", "logistic", "tanh", "hard_swish", "elu", "gelu", "exp", "log", "abs",
+    "neg", "sqrt", "rsqrt", "square", "softmax", "log_softmax",
 )  # fmt: skip
 MAX_COLUMNS = 1 << 24  # elements of an im2col matrix
 
@@ -82,9 +87,12 @@ def _pool(graph: Graph, node: Node, x: Array) -> Array:
     return support.apply_activation(node, y)
 
 
-def _low_rank(inputs: Sequence[Array | None], constant: Sequence[bool], rank: int) -> bool:
-    """True when no constant operand reaches the axis of samples."""
-    return all(v.ndim < rank for v, c in zip(inputs, constant, strict=True) if c and v is not None)
+def _aligned(graph: Graph, node: Node, inputs: Sequence[Array | None], constant: Sequence[bool]) -> bool:
+    """True when NumPy repeats the operands rightly although those that move have one more axis, that of the samples, in front."""
+    rank = len(graph[node.outputs[0]].shape)
+    return all(
+        np.ndim(np.asarray(v)) == rank + 1 if not c else np.ndim(np.asarray(v)) <= rank for v, c in zip(inputs, constant, strict=True)
+    )
 
 
 def run_batch(graph: Graph, node: Node, inputs: Sequence[Array | None], constant: Sequence[bool]) -> list[Array]:
@@ -100,9 +108,10 @@ def run_batch(graph: Graph, node: Node, inputs: Sequence[Array | None], constant
         return [_pool(graph, node, moving[0])]
     if node.op == "reshape":
         return [moving[0].reshape(len(moving[0]), *graph[node.outputs[0]].shape)]
-    ranks = {v.ndim for v in moving}
-    if node.op in ELEMENTWISE and len(ranks) == 1 and _low_rank(inputs, constant, max(ranks)):
+    if node.op in UNARY:
         return op.real(graph, node, inputs)
+    if node.op in BINARY and _aligned(graph, node, inputs, constant):
+        return [support.apply_activation(node, BINARY[node.op](*(np.asarray(v) for v in inputs[:2])))]
     results = [
         op.real(graph, node, [v if v is None or c else v[i] for v, c in zip(inputs, constant, strict=True)]) for i in range(len(moving[0]))
     ]

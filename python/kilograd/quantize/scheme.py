@@ -74,11 +74,11 @@ def constant_operands(graph: Graph, node: Node) -> list[str]:
     """Constant float operands that a node reads as values (not as weights of a layer)."""
     if weighted(graph, node) or node.op == "lstm":
         return []
-    names = [t for t in node.reads() if graph[t].kind is Kind.CONST and graph[t].dtype is DType.FLOAT32]
+    names = [t for t in node.reads() if graph[t].kind is not Kind.ARENA and graph[t].dtype is DType.FLOAT32]
     if names and node.op not in TAKES_CONSTANTS:
         raise UnsupportedOperator(
-            f"layer '{node.name}' ({node.op}) has float weights and the quantizer has no rule for them. Quantize the model with the tool "
-            "that trained it, or replace the layer."
+            f"layer '{node.name}' ({node.op}) has float weights or state and the quantizer has no rule for them. Quantize the model with "
+            "the tool that trained it, or replace the layer."
         )
     return names
 
@@ -96,7 +96,7 @@ def quantize_weights(weights: Array, axis: int | None, smallest: Array | float =
 
 
 class LayerIntegers:
-    """Integer weights and bias of one layer."""
+    """Integer weights and bias of one layer; those rounded already (rounding.py) stand in `graph.meta["rounded"]`."""
 
     def __init__(self, graph: Graph, node: Node, x: QuantParams, config: QuantizeConfig) -> None:
         weights = np.asarray(graph[node.inputs[1]].data)
@@ -107,6 +107,8 @@ class LayerIntegers:
             floor = np.abs(bias) / (x.s * BIAS_LIMIT)
             floor = floor if self.axis is not None else float(np.max(floor))
         self.weights, self.scale = quantize_weights(weights, self.axis, floor)
+        if node.name in graph.meta.get("rounded", {}):
+            self.weights, self.scale = graph.meta["rounded"][node.name]
         self.bias_scale = np.float32(x.s) * self.scale
         self.bias = None
         if bias is not None:
