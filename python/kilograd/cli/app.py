@@ -16,6 +16,7 @@ from kilograd.cli import compile as compile_command
 from kilograd.cli import demo as demo_command
 from kilograd.cli import device as device_command
 from kilograd.cli import emit as emit_command
+from kilograd.cli import export as export_command
 from kilograd.cli import flash as flash_command
 from kilograd.cli import inspect as inspect_command
 from kilograd.cli import ops as ops_command
@@ -35,7 +36,7 @@ app = typer.Typer(
 
 _COMMANDS = (
     inspect_command, ops_command, compile_command, run_command, tune_command, emit_command, demo_command, build_command, flash_command,
-    device_command, quantize_command,
+    device_command, quantize_command, export_command,
 )  # fmt: skip
 for _command in _COMMANDS:
     _command.add_to(app)

@@ -10,6 +10,7 @@ from kilograd.errors import GraphError, SchemeError
 from kilograd.ir.graph import Graph
 from kilograd.ops.base import infer_outputs, is_float, operator
 from kilograd.plan.choose import SCRATCH_LIMIT, choose
+from kilograd.plan.learned import learned_layers
 from kilograd.plan.lifetime import lifetimes
 from kilograd.plan.lower import lower
 from kilograd.plan.place import EXACT_SECONDS, Method, place
@@ -54,6 +55,8 @@ def plan_graph(graph: Graph, placement: Method = "auto", seconds: float = EXACT_
     unsigned = [t for t in graph.meta.get("uint8", ()) if t in graph.inputs or t in graph.outputs]
     plan.meta["uint8"] = unsigned
     plan.meta["source"] = graph.meta.get("source", "")
+    if learned := learned_layers(graph):
+        plan.meta["learned"] = learned
     return plan
 
 

@@ -16,6 +16,8 @@ from kilograd.quantize.groups import Groups
 from kilograd.quantize.prepare import weighted
 from kilograd.quantize.scheme import LayerIntegers, Params, constant_operands
 
+KEPT = ("layout",)  # meta of the float graph: how its inputs and outputs were stored
+
 
 def to_integers(graph: Graph, groups: Groups, params: Params, config: QuantizeConfig) -> Graph:
     """The int8 graph: same names, same program, integers for real numbers."""
@@ -25,7 +27,8 @@ def to_integers(graph: Graph, groups: Groups, params: Params, config: QuantizeCo
 class _Converter:
     def __init__(self, graph: Graph, groups: Groups, params: Params, config: QuantizeConfig) -> None:
         self.float, self.groups, self.params, self.config = graph, groups, params, config
-        self.out = Graph(graph.name, meta={"source": "quantizer"})
+        kept = {k: v for k, v in graph.meta.items() if k in KEPT}
+        self.out = Graph(graph.name, meta={**kept, "source": "quantizer"})
         self.names: dict[str, str] = {}  # of the integers that stand for a value of the float graph
 
     def run(self) -> Graph:
