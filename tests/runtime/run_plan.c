@@ -46,6 +46,7 @@ static uint32_t run(const kg_plan *plan, uint32_t steps) {
   memset(arena, 0, plan->arena_bytes);
   if (kg_session_init(&session, plan, state, plan->state_bytes, arena, plan->arena_bytes) == KG_OK) {
     for (uint32_t i = 0; i < steps; ++i) {
+      kg_session_reset_variables(&session);
       fill(&session, i);
       if (kg_plan_find_entry(plan, "infer", &entry) == KG_OK) kg_run(&session, entry);
       fill(&session, i);

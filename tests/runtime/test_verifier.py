@@ -11,9 +11,14 @@ import pytest
 
 import kilograd as kg
 from kilograd._sources import csrc_dir, runtime_dir
+from kilograd.errors import PlanError
+from kilograd.frontends import import_tflite
 from kilograd.plan.compile import plan_graph
 from kilograd.train.autodiff import training_graph
 from kilograd.train.scheme import parse_scheme
+from tests.ops.test_lstm import model as lstm_model
+from tests.ops.test_svdf import model as svdf_model
+from tests.ops.test_variable import accumulator
 from tests.train.nets import small_net
 
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
@@ -78,3 +83,23 @@ def test_the_runtime_without_python_gives_the_same_memory(program: Path, tmp_pat
             simulator._session.write("label", (step & 1).to_bytes(4, "little"))
             simulator.run(entry)
     assert run(program, path).strip() == f"{zlib.crc32(simulator.state()) ^ zlib.crc32(simulator.arena()):08x}"
+
+
+@pytest.mark.parametrize(
+    "data", [lstm_model((1, 3, 2, 2), dense=2), svdf_model((1, 2, 2, 2, 3)), accumulator()], ids=["lstm", "svdf", "variable"]
+)
+def test_damaged_words_of_models_with_state_do_no_harm(program: Path, tmp_path: Path, data: bytes) -> None:
+    """The same with layers that keep state, and their variables begun anew before every run."""
+    graph = import_tflite(data)
+    config = kg.TrainConfig() if len(graph.nodes) > 1 else kg.TrainConfig(loss="mean_squared_error")
+    plan = plan_graph(training_graph(graph, parse_scheme("full", graph), config))
+    plan.meta.clear()
+    plan.save(tmp_path / "state.kgp")
+    assert "accepted" in run(program, tmp_path / "state.kgp", "word", 2)
+
+
+def test_a_variable_must_be_state(program: Path, tmp_path: Path) -> None:
+    plan = kg.compile(import_tflite(accumulator()))
+    plan.variables = [plan.inputs[0]]
+    with pytest.raises(PlanError, match="cannot run"):
+        kg.Simulator(plan)
