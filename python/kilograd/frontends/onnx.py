@@ -60,9 +60,9 @@ class Importer:
         self.opset = raw.opset
         self.graph = Graph(name)
         self.folder = Folder(file_bytes)
+        self.nodes = onnx_quant.expand(raw)  # adds constants
         self.values: dict[str, Operand] = {k: Constant(v) for k, v in raw.constants.items()}
         self.outputs = {p.name for p in raw.outputs}
-        self.nodes = onnx_quant.expand(raw)
         self.readers: dict[str, list[RawNode]] = {}
         self.absorbed: set[int] = set()  # nodes (by id) that the node before them does
         self.unsigned: set[str] = set()  # raw tensors that were uint8

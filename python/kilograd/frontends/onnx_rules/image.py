@@ -18,10 +18,10 @@ def image(b: Importer, v: Value, target: Target) -> str:
     return b.view(x, (shape[0], 1, *shape[1:])) if rank == 3 else x
 
 
-def from_image(b: Importer, tensor: str, rank: int) -> Value:
+def from_image(b: Importer, tensor: str, rank: int, raw: bool = False) -> Value:
     """The value of a tensor [batch, h, w, channels]; without h for rank 3."""
     shape = b.graph[tensor].shape
-    return stored(tensor, (shape[0], *shape[2:]) if rank == 3 else shape, channels_last(rank), image=True)
+    return stored(tensor, (shape[0], *shape[2:]) if rank == 3 else shape, channels_last(rank), image=True, raw=raw)
 
 
 def two(values: tuple[int, ...], first: int) -> tuple[int, int]:

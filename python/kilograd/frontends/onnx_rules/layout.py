@@ -247,7 +247,7 @@ def block(op: str) -> Handler:
         if node.attrs.get("mode", "DCR") != "DCR":
             return _column_row(b, node, v, size)
         target = b.target(node, [v], same=True)
-        return from_image(b, b.emit(node, op, [image(b, v, target)], {"block": size}, target), 4)
+        return from_image(b, b.emit(node, op, [image(b, v, target)], {"block": size}, target), 4, target.raw)
 
     return handler
 
@@ -262,7 +262,7 @@ def _column_row(b: Importer, node: RawNode, v: Value, size: int) -> Value:
     target = b.target(node, [v], same=True)
     attrs = {"axis": 3, "indices": picked, "index_shape": (c,)}
     shuffled = b.emit(node, "gather", [image(b, v, target)], attrs, target, f"{node.outputs[0]}/channels")
-    return from_image(b, b.emit(node, "depth_to_space", [shuffled], {"block": size}, target), 4)
+    return from_image(b, b.emit(node, "depth_to_space", [shuffled], {"block": size}, target), 4, target.raw)
 
 
 RULES: dict[str, Rule] = {

@@ -48,7 +48,7 @@ def _pool(b: Importer, node: RawNode, op: str) -> Value:
         )
         reach = [(0, 0)] * n
     attrs: dict[str, Any] = {"filter": two(kernel, 1), "stride": two(stride, 1), "padding": four(reach), "activation": "none"}
-    return from_image(b, b.emit(node, op, [tensor], attrs, target), len(x.shape))
+    return from_image(b, b.emit(node, op, [tensor], attrs, target), len(x.shape), target.raw)
 
 
 def max_pool(b: Importer, node: RawNode) -> Value:
@@ -67,7 +67,7 @@ def _global(b: Importer, node: RawNode, op: str) -> Value:
     target = b.target(node, [x], same=True)
     window = two(x.shape[2:], 1)
     attrs: dict[str, Any] = {"filter": window, "stride": (1,) * 2, "padding": (0, 0, 0, 0), "activation": "none"}
-    return from_image(b, b.emit(node, op, [image(b, x, target)], attrs, target), n + 2)
+    return from_image(b, b.emit(node, op, [image(b, x, target)], attrs, target), n + 2, target.raw)
 
 
 def global_max_pool(b: Importer, node: RawNode) -> Value:

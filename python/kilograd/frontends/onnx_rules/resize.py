@@ -79,7 +79,7 @@ def resize(b: Importer, node: RawNode) -> Value:
         if rounding is None:
             raise ModelError(f"{node.where} has nearest_mode {node.attrs['nearest_mode']!r}. The file is damaged: export it again.")
         picked = [np.clip(rounding(p), 0, d - 1).astype(int) for p, d in zip(places, v.shape[2:], strict=True)]
-        return from_image(b, _nearest(b, node, x, picked, target), 4)
+        return from_image(b, _nearest(b, node, x, picked, target), 4, target.raw)
     if mode != "linear":
         raise UnsupportedOperator(f"{node.where} interpolates by '{mode}'; kilograd runs nearest and linear. Export it with one of these.")
     return from_image(b, _linear(b, node, x, places, goal, target), 4)
