@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kilograd.ir.graph import Array, QuantParams, Shape
+from kilograd.ir.graph import Array, DType, QuantParams, Shape
+
+FLOAT = DType.FLOAT32
 
 
 def channels_last(rank: int) -> tuple[int, ...]:
@@ -137,3 +139,21 @@ def stored(tensor: str, shape: Sequence[int], order: Iterable[int], image: bool 
             axes[axis] = (len(atoms),)
             atoms.append(size)
     return Value(tensor, tuple(atoms), tuple(axes), image, raw)
+
+
+Operand = Value | Constant
+
+
+@dataclass(frozen=True)
+class Target:
+    """How a node computes: with real numbers, or with integers and (where it is known) this quantization of its result."""
+
+    real: bool
+    quant: QuantParams | None = None
+    dtype: DType = FLOAT
+    activation: str = "none"
+    raw: bool = False  # ONNX means the stored integers
+
+
+REAL = Target(True)
+KEPT = Target(False)  # in the integers that there are

@@ -44,7 +44,7 @@ class Conv2D(WindowRows, Linear):
 
     name = "conv2d"
     tflite = ("CONV_2D",)
-    onnx: ClassVar[tuple[str, ...]] = ("Conv", "QLinearConv", "ConvInteger")
+    onnx: ClassVar[tuple[str, ...]] = ("Conv", "QLinearConv")
     kernels = ("conv2d_ref_s8", "conv2d_ref_s16")
     gradient = "conv2d"
 

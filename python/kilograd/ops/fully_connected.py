@@ -32,7 +32,7 @@ class FullyConnected(Linear):
 
     name = "fully_connected"
     tflite = ("FULLY_CONNECTED",)
-    onnx = ("Gemm", "MatMul", "QLinearMatMul", "MatMulInteger")
+    onnx = ("Gemm", "MatMul", "QLinearMatMul")
     kernels = ("fully_connected_ref_s8", "conv2d_ref_s16")
     whole_input = "a result needs every feature of its row"
     gradient = "conv2d"

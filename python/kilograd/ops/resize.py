@@ -62,7 +62,7 @@ class ResizeNearestNeighbor(PickOperator):
 
     name = "resize_nearest_neighbor"
     tflite = ("RESIZE_NEAREST_NEIGHBOR",)
-    onnx = ("Resize", "Upsample")
+    onnx = ("Resize",)
 
     def infer(self, graph: Graph, node: Node) -> list[TensorType]:
         flags(node)
@@ -121,7 +121,7 @@ class ResizeBilinear(Operator):
 
     name = "resize_bilinear"
     tflite = ("RESIZE_BILINEAR",)
-    onnx = ("Resize", "Upsample")
+    onnx = ("Resize",)
     types = ("int8", "int16")
     kernels = ("resize_bilinear_ref_s8", "resize_bilinear_ref_s16", "resize_bilinear_ref_u8")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kilograd.frontends.onnx_file import Port, RawNode
-from kilograd.frontends.onnx_rules import boundary, elementwise, layout, linear, normalise, pooling, resize
+from kilograd.frontends.onnx_rules import boundary, elementwise, layout, linear, normalise, pooling, recurrent, resize
 from kilograd.frontends.onnx_rules.rule import Rule
 
 __all__ = ["RULES", "Rule", "layout_of_inputs"]
 
 RULES: dict[str, Rule] = {}
-for _family in (boundary, elementwise, layout, linear, normalise, pooling, resize):
+for _family in (boundary, elementwise, layout, linear, normalise, pooling, recurrent, resize):
     RULES |= _family.RULES
 
 #: operators whose first operand is an image [batch, channels, ...]

@@ -10,11 +10,11 @@ from kilograd.errors import ModelError, UnsupportedOperator
 from kilograd.frontends import onnx_quant
 from kilograd.frontends.onnx_file import RawNode
 from kilograd.frontends.onnx_rules.rule import Rule
-from kilograd.frontends.onnx_value import Constant, Value
+from kilograd.frontends.onnx_value import Constant, Operand, Value
 from kilograd.ir.graph import DType
 
 if TYPE_CHECKING:
-    from kilograd.frontends.onnx import Importer, Operand
+    from kilograd.frontends.onnx import Importer
 
 
 def quantize(b: Importer, node: RawNode) -> Operand:

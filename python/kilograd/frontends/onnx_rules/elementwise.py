@@ -13,12 +13,12 @@ from kilograd.frontends import onnx_quant
 from kilograd.frontends.onnx_file import RawNode
 from kilograd.frontends.onnx_rules.linear import row_result, rows_of
 from kilograd.frontends.onnx_rules.rule import Handler, Rule
-from kilograd.frontends.onnx_value import Constant, Value, channels_last, stored
+from kilograd.frontends.onnx_value import Constant, Operand, Target, Value, channels_last, stored
 from kilograd.ir.graph import Array, Shape
 from kilograd.ops.base import operators
 
 if TYPE_CHECKING:
-    from kilograd.frontends.onnx import Importer, Operand, Target
+    from kilograd.frontends.onnx import Importer
 
 
 def apply(b: Importer, node: RawNode, op: str, v: Value, attrs: dict[str, Any] | None = None, target: Target | None = None) -> Value:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kilograd.frontends.onnx_value import Value, channels_last, stored
+from kilograd.frontends.onnx_value import Target, Value, channels_last, stored
 
 if TYPE_CHECKING:
-    from kilograd.frontends.onnx import Importer, Target
+    from kilograd.frontends.onnx import Importer
 
 
 def image(b: Importer, v: Value, target: Target) -> str:

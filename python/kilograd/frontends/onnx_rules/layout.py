@@ -10,10 +10,11 @@ from kilograd.frontends.onnx_file import RawNode
 from kilograd.frontends.onnx_fold import target_shape
 from kilograd.frontends.onnx_rules.image import from_image, image
 from kilograd.frontends.onnx_rules.rule import MAX_WINDOW, Handler, Rule
-from kilograd.frontends.onnx_value import Value, plain, stored
+from kilograd.frontends.onnx_value import KEPT, REAL, Operand, Value, plain, stored
+from kilograd.ir.graph import DType
 
 if TYPE_CHECKING:
-    from kilograd.frontends.onnx import Importer, Operand
+    from kilograd.frontends.onnx import Importer
 
 MAX_PARTS = 64  # results of a split, operands of a concatenation
 MAX_INDICES = 1 << 16
@@ -23,15 +24,9 @@ def reshaped(b: Importer, v: Value, shape: list[int]) -> Value:
     """The value under another shape; elements move only where the stored order cannot show it."""
     found = v.regrouped(tuple(shape))
     if found is None:
-        tensor = b.view(b.arranged(v, range(len(v.axes)), _as_is(b, v)), shape)
+        tensor = b.view(b.arranged(v, range(len(v.axes)), REAL if b.type_of(v).dtype is DType.FLOAT32 else KEPT), shape)
         found = plain(tensor, shape)
     return Value(found.tensor, found.atoms, found.axes, v.image and len(shape) == len(v.axes), v.raw)
-
-
-def _as_is(b: Importer, v: Value) -> Any:
-    from kilograd.frontends.onnx import Target
-
-    return Target(b.type_of(v).dtype.value == "float32")
 
 
 def reshape(b: Importer, node: RawNode) -> Value:

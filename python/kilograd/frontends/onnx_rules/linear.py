@@ -11,11 +11,11 @@ from kilograd.errors import ModelError, UnsupportedOperator
 from kilograd.frontends.onnx_file import RawNode
 from kilograd.frontends.onnx_rules.image import four, from_image, image, two
 from kilograd.frontends.onnx_rules.rule import MAX_WINDOW, Rule, pads, sizes, spatial
-from kilograd.frontends.onnx_value import Constant, Value, plain
+from kilograd.frontends.onnx_value import Constant, Target, Value, plain
 from kilograd.ir.graph import Array, QuantParams, Shape
 
 if TYPE_CHECKING:
-    from kilograd.frontends.onnx import Importer, Target
+    from kilograd.frontends.onnx import Importer
 
 SAME_SCALE = 1e-5  # relative difference of a bias' scale from the product of scales that is rounding
 

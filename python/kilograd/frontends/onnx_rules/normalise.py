@@ -12,10 +12,10 @@ from kilograd.frontends.onnx_rules.elementwise import combine
 from kilograd.frontends.onnx_rules.linear import row_result, rows_of
 from kilograd.frontends.onnx_rules.pooling import reduced
 from kilograd.frontends.onnx_rules.rule import Rule
-from kilograd.frontends.onnx_value import Constant, Value
+from kilograd.frontends.onnx_value import Constant, Operand, Value
 
 if TYPE_CHECKING:
-    from kilograd.frontends.onnx import Importer, Operand
+    from kilograd.frontends.onnx import Importer
 
 PLAIN: dict[str, Any] = {"activation": "none"}
 

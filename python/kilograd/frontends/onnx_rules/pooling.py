@@ -9,7 +9,8 @@ from kilograd.frontends.onnx_file import RawNode
 from kilograd.frontends.onnx_rules.elementwise import apply
 from kilograd.frontends.onnx_rules.image import four, from_image, image, two
 from kilograd.frontends.onnx_rules.rule import Handler, Rule, pads, sizes, spatial
-from kilograd.frontends.onnx_value import Value, stored
+from kilograd.frontends.onnx_value import KEPT, REAL, Value, stored
+from kilograd.ir.graph import DType
 
 if TYPE_CHECKING:
     from kilograd.frontends.onnx import Importer
@@ -140,7 +141,26 @@ def reduced(b: Importer, node: RawNode, op: str, x: Value, axes: list[int], keep
     return Value(result.tensor, result.atoms, tuple(axis for i, axis in enumerate(result.axes) if i not in axes))
 
 
+def arg(op: str) -> Handler:
+    """A handler of ArgMax, ArgMin."""
+
+    def handler(b: Importer, node: RawNode) -> Value:
+        v = b.activation(node, 0)
+        if int(node.attrs.get("select_last_index", 0)):
+            raise UnsupportedOperator(f"{node.where} takes the last of equals; kilograd takes the first. Export it so.")
+        axis, keep = b.axis(node, int(node.attrs.get("axis", 0)), len(v.shape)), bool(node.attrs.get("keepdims", 1))
+        tensor, order = b.natural(v, REAL if b.type_of(v).dtype is DType.FLOAT32 else KEPT)
+        attrs = {"axis": order.index(axis), "result": "int64", "keep_dims": True}
+        made = b.append(op, [tensor], attrs, b.fresh(node.outputs[0]), DType.INT64, None)
+        found = stored(made, [1 if a == axis else v.shape[a] for a in order], order, v.image, raw=True)
+        return found if keep else Value(found.tensor, found.atoms, tuple(a for i, a in enumerate(found.axes) if i != axis), False, True)
+
+    return handler
+
+
 RULES: dict[str, Rule] = {
+    "ArgMax": Rule((1, 1), arg("arg_max")),
+    "ArgMin": Rule((1, 1), arg("arg_min")),
     "MaxPool": Rule((1, 1), max_pool),
     "AveragePool": Rule((1, 1), average_pool),
     "GlobalAveragePool": Rule((1, 1), global_average_pool),

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kilograd.errors import ModelError, UnsupportedOperator
 from kilograd.frontends.onnx_file import RawNode
-
-if TYPE_CHECKING:
-    from kilograd.frontends.onnx import Operand
+from kilograd.frontends.onnx_value import Operand
 
 MAX_WINDOW = 1 << 15  # largest stride, dilation, padding or filter that is accepted
 
-Handler = Callable[[Any, RawNode], "Operand | list[Operand]"]
+Handler = Callable[[Any, RawNode], Operand | list[Operand]]
 
 
 @dataclass(frozen=True)
