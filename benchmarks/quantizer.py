@@ -27,23 +27,21 @@ from kilograd.quantize.runner import Runner, batches
 from tests.shared_data import shared_data
 
 #: arm: options of the quantizer, and whether it sees data
-PLAIN = {"equalize": "off", "bias_correction": False}
+PLAIN: dict[str, Any] = {"equalize": "off", "bias_correction": False, "rounding": "nearest"}
 ARMS: dict[str, tuple[dict[str, Any], bool]] = {
     "default": ({}, True),
     "minmax": ({**PLAIN, "method": "minmax"}, True),
     "percentile": ({**PLAIN, "method": "percentile"}, True),
     "mse": ({**PLAIN, "method": "mse"}, True),
     "entropy": ({**PLAIN, "method": "entropy"}, True),
-    "minmax+bias": ({"method": "minmax", "equalize": "off"}, True),
-    "mse+bias": ({"method": "mse", "equalize": "off"}, True),
-    "mse+bias+weights": ({"method": "mse", "equalize": "weights"}, True),
-    "minmax+bias+activations": ({"method": "minmax"}, True),
+    "mse+bias": ({**PLAIN, "method": "mse", "bias_correction": True}, True),
+    "mse+bias+rounding": ({"method": "mse", "equalize": "off"}, True),
+    "default, weights": ({"equalize": "weights"}, True),
+    "default, nearest": ({"rounding": "nearest"}, True),
     "default+output": ({"output_aware": True}, True),
     "default+dense": ({"dense_per_channel": True}, True),
     "data-free": ({}, False),
-    "data-free minmax": ({"method": "minmax"}, False),
-    "data-free plain": ({"method": "minmax", "equalize": "off", "bias_correction": False}, False),
-    "data-free margin 1.5": ({"margin": 1.5}, False),
+    "data-free margin 1": ({"margin": 1.0}, False),
 }
 FIELDS = ("case", "arm", "samples", "top1", "top1_float", "points", "agreement", "sqnr_db", "anomaly_error", "seconds")
 

@@ -74,6 +74,15 @@ def narrowest(result: Quantized, x: Array) -> float:
     return float(high.min() / result.graph["c"].q.s)
 
 
+def test_without_data_channels_below_a_relu6_are_left_alone() -> None:
+    graph = prepare(uneven("relu6"))
+    seen = observe(graph, {"x": samples(graph)}, QuantizeConfig())
+    left = equalize(graph, "activations", seen, real_data=False)
+    for t in graph.tensors.values():
+        if t.data is not None:
+            np.testing.assert_array_equal(t.data, left[t.name].data)
+
+
 def test_pairs_need_a_single_reader() -> None:
     found = {(p.first.name, p.second.name) for p in pairs(prepare(network()))}
     assert ("c2.relu", "dw") not in found and ("c2", "dw") in found

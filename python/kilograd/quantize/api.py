@@ -10,7 +10,7 @@ import numpy as np
 
 from kilograd.errors import DataError, ModelError, UnsupportedOperator
 from kilograd.ir.graph import Array, DType, Graph
-from kilograd.quantize.aware import aware_ranges
+from kilograd.quantize.aware import aware_ranges, judged
 from kilograd.quantize.config import QuantizeConfig
 from kilograd.quantize.convert import to_integers
 from kilograd.quantize.equalize import equalize
@@ -92,9 +92,11 @@ def spread(feeds: dict[str, Array], count: int) -> dict[str, Array]:
 
 
 def widened(ranges: dict[str, tuple[float, float]], graph: Graph, groups: Groups, margin: float) -> dict[str, tuple[float, float]]:
-    """Ranges found without real data, made wider by a factor; those of inputs are known, and what a relu6 gives may reach 6."""
-    known = {groups.find(t) for t in graph.inputs}
-    wide = {root: r if root in known else (r[0] * margin, r[1] * margin) for root, r in ranges.items()}
+    """Ranges found without real data: those of the outputs wider by a factor (real inputs are clearer cases than made-up ones), and what a
+    relu6 gives may reach 6.
+    """
+    last = {groups.find(t) for t in judged(graph)} - {groups.find(t) for t in graph.inputs}
+    wide = {root: (r[0] * margin, r[1] * margin) if root in last else r for root, r in ranges.items()}
     for node in graph.nodes:
         if node.attrs.get("activation", "none") == "relu6" or node.op == "relu6":
             root = groups.find(node.outputs[0])
@@ -124,7 +126,7 @@ def quantize_model(
         feeds = check_feeds(graph, data, config.samples)
     seen = observe(prepared, feeds, config, progress, promised)
     if config.equalize != "off":
-        prepared = equalize(prepared, config.equalize, seen, config.dense_per_channel)
+        prepared = equalize(prepared, config.equalize, seen, config.dense_per_channel, data is not None)
         promised = None if promised is None else prepared.meta["batch_norm"]
         seen = observe(prepared, feeds, config, progress, promised)
     groups = constraint_groups(prepared)

@@ -23,7 +23,7 @@ class QuantizeConfig:
     a layer's weights make each other good. `bias_correction` takes the mean error of each channel out of its bias. `output_aware` chooses
     ranges by what they do to the network's output. `dense_per_channel` gives fully connected layers a scale for each output; not every
     runtime has kernels for that. `io` says what the model reads and gives: int8, or float32 converted inside. `samples` bounds how many
-    samples calibration reads, `batch` how many it runs at once. `margin` widens every range that was found without real data.
+    samples calibration reads, `batch` how many it runs at once. `margin` widens the ranges of the outputs where there is no real data.
     """
 
     method: Method = "mse"
@@ -36,7 +36,7 @@ class QuantizeConfig:
     io: Io = "int8"
     samples: int = 256
     batch: int = 16
-    margin: float = 1.0
+    margin: float = 1.5
 
     def __post_init__(self) -> None:
         for field, values in (("method", Method), ("equalize", Equalize), ("rounding", Rounding), ("io", Io)):

@@ -83,13 +83,16 @@ def divided(node: Node, weights: Array, factor: Array) -> Array:
     return weights / np.repeat(factor, weights.shape[3] // len(factor))
 
 
-def equalize(graph: Graph, how: Equalize, seen: Mapping[str, Statistics], dense_per_channel: bool = False) -> Graph:
-    """The graph with scaled channels; `seen` are the statistics of its activations."""
+def equalize(graph: Graph, how: Equalize, seen: Mapping[str, Statistics], dense_per_channel: bool = False, real_data: bool = True) -> Graph:
+    """The graph with scaled channels; `seen` are the statistics of its activations.
+
+    Without real data nobody knows which channels stay below a relu6, so those are left alone.
+    """
     out = graph.copy()
     total: dict[str, Array] = {}
     for _ in range(ROUNDS if how == "weights" else 1):
         largest = 0.0
-        for pair in list(pairs(out)):
+        for pair in [p for p in pairs(out) if real_data or p.activation != "relu6"]:
             before = total.get(pair.tensor, np.ones(out[pair.tensor].shape[-1]))
             factor = _factor(out, pair, how, seen[pair.tensor], before, dense_per_channel)
             _scale(out, pair, factor)
