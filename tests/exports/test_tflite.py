@@ -100,6 +100,19 @@ def test_transposed_convolutions_that_tensorflow_lite_cannot_say() -> None:
             write_tflite(m.done(m.transposed("x", "y", 6, padding, output, groups)))
 
 
+@pytest.mark.parametrize("real", [False, True])
+def test_padding_of_a_maximum_becomes_an_operator_too(real: bool) -> None:
+    require_interpreter()
+    m = Floats((1, 8, 8, 2))
+    m.node("max_pool2d", ["x"], "y", filter=(3, 3), stride=(2, 2), padding=(1, 0, 1, 0), activation="none")
+    graph = m.done("y")
+    x = samples(graph) - 4.0
+    result = graph if real else quantize_model(graph, x).graph
+    data = write_tflite(result)
+    assert [n.op for n in import_tflite(data).nodes] == ["pad", "max_pool2d"]
+    same_bits(result, data, 5)
+
+
 def test_float_graphs_are_written_too() -> None:
     require_interpreter()
     graph = network()

@@ -20,6 +20,7 @@ from kilograd.report.quantization import quantization_report
 
 Method = Literal["minmax", "percentile", "mse", "entropy"]
 Equalize = Literal["off", "weights", "activations"]
+Rounding = Literal["nearest", "compensated"]
 DEFAULT = QuantizeConfig()
 Calibrate = Annotated[Path | None, typer.Option("--calibrate", metavar="D.npz", help="Samples: x_train, or x.", show_default=False)]
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="q.tflite or q.onnx.", show_default=False)]
@@ -42,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
         method: Annotated[Method, typer.Option(help="How the range of an activation is found.")] = DEFAULT.method,
         percentile: Annotated[float, typer.Option(help="Share of the values that --method percentile keeps.")] = DEFAULT.percentile,
         equalize: Annotated[Equalize, typer.Option(help="Scale channels between layers: off, weights, activations.")] = DEFAULT.equalize,
+        rounding: Annotated[Rounding, typer.Option(help="Of weights: nearest, or errors that make each other good.")] = DEFAULT.rounding,
         bias_correction: Annotated[bool, typer.Option(help="Take the mean error of a channel out of its bias.")] = DEFAULT.bias_correction,
         output_aware: Annotated[bool, typer.Option("--output-aware", help="Choose ranges by what they do to the output.")] = False,
         dense_per_channel: Annotated[bool, typer.Option("--dense-per-channel", help="Dense layers: a scale for each output.")] = False,
@@ -56,8 +58,8 @@ def add_to(app: typer.Typer) -> None:
         if output is not None:
             check_suffix(output)
         config = QuantizeConfig(
-            method=method, percentile=percentile, equalize=equalize, bias_correction=bias_correction, output_aware=output_aware,
-            dense_per_channel=dense_per_channel, io=io, samples=samples,
+            method=method, percentile=percentile, equalize=equalize, rounding=rounding, bias_correction=bias_correction,
+            output_aware=output_aware, dense_per_channel=dense_per_channel, io=io, samples=samples,
         )  # fmt: skip
         graph = kg.load(model)
         if (calibrate is None) != data_free:

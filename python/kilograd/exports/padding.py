@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from kilograd.ir.graph import DType, Graph, Node, Tensor
 
@@ -26,20 +29,26 @@ def padding_code(
 
 
 def explicit_pads(graph: Graph) -> Graph:
-    """A convolution whose padding is neither SAME nor VALID reads the result of a pad (with zero) instead: the same numbers."""
+    """A layer whose padding is neither SAME nor VALID reads the result of a pad instead: the same numbers.
+
+    Convolutions are padded with zero; a maximum with the lowest number, which is never the largest in a window.
+    """
     out = graph.copy()
-    for node in [n for n in out.nodes if n.op in ("conv2d", "depthwise_conv2d")]:
-        x, w = out[node.inputs[0]], out[node.inputs[1]]
-        pads = node.attrs["padding"]
-        if padding_code(x.shape[1:3], w.shape[1:3], node.attrs["stride"], node.attrs["dilation"], pads) is not None:
+    for node in [n for n in out.nodes if n.op in ("conv2d", "depthwise_conv2d", "max_pool2d")]:
+        x, pads = out[node.inputs[0]], node.attrs["padding"]
+        kernel = node.attrs["filter"] if node.op == "max_pool2d" else out[node.inputs[1]].shape[1:3]
+        if padding_code(x.shape[1:3], kernel, node.attrs["stride"], node.attrs.get("dilation", (1, 1)), pads) is not None:
             continue
         shape = (x.shape[0], x.shape[1] + pads[0] + pads[1], x.shape[2] + pads[2] + pads[3], x.shape[3])
         padded = out.fresh(f"{node.outputs[0]}.padded")
         out.add(Tensor(padded, shape, x.dtype, quant=x.quant))
-        if x.dtype is DType.INT8 and x.name in out.meta.get("uint8", ()):
+        if x.name in out.meta.get("uint8", ()):
             out.meta["uint8"] = [*out.meta["uint8"], padded]
-        pad = Node("pad", [x.name], [padded], {"padding": [[0, 0], list(pads[:2]), list(pads[2:]), [0, 0]]}, name=padded, phase=node.phase)
-        out.nodes.insert(out.index(node), pad)
+        attrs: dict[str, Any] = {"padding": [[0, 0], list(pads[:2]), list(pads[2:]), [0, 0]]}
+        if node.op == "max_pool2d":
+            real = x.dtype is DType.FLOAT32
+            attrs |= {"real_value": float(np.finfo(np.float32).min)} if real else {"value": int(np.iinfo(x.dtype.numpy).min)}
+        out.nodes.insert(out.index(node), Node("pad", [x.name], [padded], attrs, name=padded, phase=node.phase))
         node.inputs[0] = padded
         node.attrs["padding"] = (0, 0, 0, 0)
     return out
