@@ -13,6 +13,7 @@ import argparse
 import csv
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,11 @@ def judge(case: Case, want: Array, got: Array) -> dict[str, Any]:
     return row
 
 
-def rows_of(case: Case, arms: list[str]) -> list[dict[str, Any]]:
+def rows_of(case: Case, arms: list[str]) -> Iterator[dict[str, Any]]:
     """The vendor's file, where there is one, and every arm."""
-    want, rows = float_outputs(case), []
+    want = float_outputs(case)
     if case.vendor is not None and "vendor" in arms:
-        rows.append({"arm": "vendor", **judge(case, want, integer_outputs(kg.load(case.vendor), case.test))})
+        yield {"arm": "vendor", **judge(case, want, integer_outputs(kg.load(case.vendor), case.test))}
     for arm in arms:
         if arm not in ARMS:
             continue
@@ -93,8 +94,7 @@ def rows_of(case: Case, arms: list[str]) -> list[dict[str, Any]]:
         data = case.calibration if sees else None
         result = quantize_model(case.graph, data, QuantizeConfig(**options), input_range=(case.low, case.high))
         seconds = round(time.perf_counter() - start, 1)
-        rows.append({"arm": arm, "seconds": seconds, **judge(case, want, integer_outputs(result.graph, case.test))})
-    return rows
+        yield {"arm": arm, "seconds": seconds, **judge(case, want, integer_outputs(result.graph, case.test))}
 
 
 def main() -> int:
@@ -109,9 +109,7 @@ def main() -> int:
         print("the shared data is not here: set KILOGRAD_DATA", file=sys.stderr)
         return 2
     rows = []
-    for case in load_cases(root):
-        if args.case and case.name not in args.case:
-            continue
+    for case in load_cases(root, args.case):
         for row in rows_of(case, args.arm or ["vendor", *ARMS]):
             rows.append(row)
             print("  ".join(f"{k} {row[k]}" for k in FIELDS if k in row), flush=True)

@@ -96,11 +96,17 @@ def log_mel_windows(path: Path, count: int) -> Array:
     return (wide[:, 20:25].reshape(len(x), 640) / 255 * 80 - 70).astype(np.float32)
 
 
-def load_cases(root: Path) -> list[Case]:
-    """All models, in the order of the table."""
+def load_cases(root: Path, names: list[str] | None = None) -> list[Case]:
+    """The models of these names, or all, in the order of the table."""
     tiny, data = root / "models" / "mlperf_tiny", root / "datasets"
-    makers: list[Callable[[Path, Path, Path], Case]] = [_kws, _resnet, _vww, _ad, _mobilenet]
-    return [make(root, tiny, data) for make in makers]
+    makers: dict[str, Callable[[Path, Path, Path], Case]] = {
+        "kws": _kws,
+        "resnet": _resnet,
+        "vww": _vww,
+        "ad": _ad,
+        "mobilenet": _mobilenet,
+    }
+    return [make(root, tiny, data) for name, make in makers.items() if not names or name in names]
 
 
 def _kws(root: Path, tiny: Path, data: Path) -> Case:
