@@ -159,6 +159,60 @@ def test_attention() -> None:
     agree(m.bytes({"x": [1, 5, 8]}, [y]), {"x": [1, 5, 8]})
 
 
+@pytest.mark.parametrize("form", range(4))
+def test_gelu_written_out(form: int) -> None:
+    m = Builder()
+    a = m.conv("x", 3, 4)
+    half, one, root = (m.constant(v, np.float32) for v in (0.5, 1.0, [2**0.5, 2**-0.5][form % 2]))
+    e = m.op("Add", [m.op("Erf", [m.op("Mul" if form % 2 else "Div", [a, root])]), one])
+    y = m.op("Mul", [m.op("Mul", [a, e]), half]) if form < 2 else m.op("Mul", [m.op("Mul", [half, a]), e])
+    assert ops(agree(m.bytes({"x": [1, 3, 6, 6]}, [y]), {"x": [1, 3, 6, 6]})) == ["conv2d", "gelu"]
+
+
+def test_hard_swish_written_out() -> None:
+    m = Builder()
+    a = m.conv("x", 3, 4)
+    b = m.op("Mul", [a, m.op("HardSigmoid", [a], alpha=1 / 6, beta=0.5)])
+    c = m.op("Clip", [m.op("Add", [b, m.constant(3, np.float32)]), m.constant(0, np.float32), m.constant(6, np.float32)])
+    y = m.op("Div", [m.op("Mul", [b, c]), m.constant(6, np.float32)])
+    assert ops(agree(m.bytes({"x": [1, 3, 6, 6]}, [y]), {"x": [1, 3, 6, 6]})) == ["conv2d", "hard_swish", "hard_swish"]
+
+
+def test_patterns_that_are_none() -> None:
+    m = Builder()
+    a = m.conv("x", 3, 4)
+    c = m.op("Clip", [m.op("Add", [a, m.constant(3, np.float32)]), m.constant(0, np.float32), m.constant(6, np.float32)])
+    y = m.op("Div", [m.op("Mul", [a, c]), m.constant(5, np.float32)])
+    assert "hard_swish" not in ops(agree(m.bytes({"x": [1, 3, 6, 6]}, [y]), {"x": [1, 3, 6, 6]}))
+
+
+def test_bias_behind_a_product() -> None:
+    m = Builder()
+    a = m.op("Add", [m.random(6), m.op("MatMul", ["x", m.random(4, 6)])])
+    y = m.op("Add", [m.op("MatMul", [a, m.random(6, 6)]), m.random(5, 6)])  # not a bias: differs from row to row
+    assert ops(agree(m.bytes({"x": [1, 5, 4]}, [y]), {"x": [1, 5, 4]})) == ["fully_connected", "fully_connected", "add"]
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+def test_lstm_as_pytorch_writes_it(direction: str) -> None:
+    m, d = Builder(), 2 if direction == "bidirectional" else 1
+    x = m.op("Transpose", ["x"], perm=[1, 0, 2])  # batch first
+    operands = [x, m.random(d, 20, 3), m.random(d, 20, 5), m.random(d, 40), "", m.constant(np.zeros((d, 1, 5)), np.float32), ""]
+    y, h = m.op("LSTM", operands[:6], 2, hidden_size=5, direction=direction)
+    z = m.op("Reshape", [m.op("Transpose", [y], perm=[0, 2, 1, 3]), m.constant([0, 0, -1])])
+    last = m.op("Gemm", [m.op("Reshape", [h, m.constant([1, -1])]), m.random(5 * d, 2)])
+    graph = agree(m.bytes({"x": [1, 7, 3]}, [z, last]), {"x": [1, 7, 3]})
+    assert ops(graph).count("lstm") == d and "transpose" not in ops(graph)
+
+
+def test_arg_max() -> None:
+    m = Builder()
+    y = m.op("ArgMax", [m.conv("x", 3, 4)], axis=1, keepdims=0)
+    data = m.bytes({"x": [1, 3, 6, 6]}, [y], {y: 7})
+    graph = agree(data, {"x": [1, 3, 6, 6]})
+    assert ops(graph) == ["conv2d", "arg_max", "reshape"]
+
+
 def test_float_model_is_quantized_and_planned() -> None:
     m = Builder()
     a = m.op("Relu", [m.norm(m.conv("x", 3, 8, bias=False), 8)])

@@ -145,6 +145,18 @@ def test_a_function_with_a_range_of_its_own_is_rescaled() -> None:
     assert ops(graph) == ["quantize", "logistic", "quantize", "dequantize"]
 
 
+def test_the_end_of_a_network_that_is_not_quantized() -> None:
+    """A softmax behind the last DequantizeLinear is computed in its own 1/256; the simulator has the bits of the graph."""
+    m = Quantized(False)
+    w, scale = m.weights(6, 10)
+    y = m.op("Softmax", [m.qdq(m.op("Gemm", [m.qdq("x"), w, m.bias(scale * np.float32(0.05))], transB=1), 0.1, 1)], axis=-1)
+    graph = close(m.bytes({"x": [1, 10]}, [y]), {"x": [1, 10]}, 1 / 256, 6, 1.0)
+    assert ops(graph) == ["quantize", "fully_connected", "softmax", "dequantize"]
+    x = np.random.default_rng(0).normal(0, 2, (1, 10)).astype(np.float32)
+    simulated = kg.Simulator(kg.compile(graph)).infer(x)
+    assert np.array_equal(np.asarray(simulated).reshape(-1), run_graph(graph, {"x": x})[0].reshape(-1))
+
+
 @pytest.mark.parametrize("unsigned", [False, True])
 def test_matmul_with_transposed_weights_and_float_bias(unsigned: bool) -> None:
     m = Quantized(unsigned)

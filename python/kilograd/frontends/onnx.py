@@ -25,13 +25,15 @@ from kilograd.frontends import onnx_quant
 from kilograd.frontends.onnx_build import GraphBuilder
 from kilograd.frontends.onnx_file import Port, RawModel, RawNode, read_onnx, reading, type_name
 from kilograd.frontends.onnx_fold import ONLY_FOLDED
+from kilograd.frontends.onnx_rewrite import rewrite
 from kilograd.frontends.onnx_rules import RULES, layout_of_inputs
 from kilograd.frontends.onnx_value import FLOAT, REAL, Constant, Operand, Target, Value, channels_last, stored
 from kilograd.frontends.simplify import merge_reshapes
 from kilograd.frontends.tflite import MAX_BYTES, RESERVED
-from kilograd.ir.graph import Array, DType, Graph, Kind, Shape, Tensor
+from kilograd.ir.graph import Array, DType, Graph, Kind, QuantParams, Shape, Tensor
 from kilograd.ir.passes import remove_dead_nodes
 from kilograd.ir.verify import verify
+from kilograd.ops.base import operators
 
 
 class Importer(GraphBuilder):
@@ -113,8 +115,14 @@ class Importer(GraphBuilder):
 
     # How a node computes
 
-    def target(self, node: RawNode, values: Sequence[Operand], fusable: bool = False, same: bool = False) -> Target:
-        """Real numbers, or integers where all operands are and it is known what the result is quantized to (`same`: as the operand)."""
+    def target(
+        self, node: RawNode, values: Sequence[Operand], fusable: bool = False, same: bool = False, op: str = "", result: str = ""
+    ) -> Target:
+        """Real numbers, or integers where all operands are and it is known what the result is quantized to.
+
+        `same`: otherwise as the operand. `op`: otherwise as that operator does by itself, if it has no float32 kernel. `result`: the value
+        that the node will write, where it stands for several.
+        """
         found = [v for v in values if isinstance(v, Value)]
         tensors = [self.type_of(v) for v in found]
         if any(v.raw for v in found):
@@ -124,13 +132,16 @@ class Importer(GraphBuilder):
             return Target(False, t.quant, t.dtype, raw=True)
         if not tensors or any(t.dtype is FLOAT for t in tensors):
             return REAL
-        wanted = onnx_quant.destiny(self, node.outputs[0], fusable)
+        wanted = onnx_quant.destiny(self, result or node.outputs[0], fusable)
         if wanted is not None:
             if wanted.absorbed is not None:
                 self.absorbed.add(id(wanted.absorbed))
             return Target(False, wanted.grid.quant, wanted.grid.dtype, wanted.activation)
         if same and all(t.q.same_as(tensors[0].quant) for t in tensors):
             return Target(False, tensors[0].quant, tensors[0].dtype)
+        own = operators().get(op)
+        if own is not None and own.fixed_result is not None and not own.float_kernel and tensors[0].dtype is DType.INT8:
+            return Target(False, QuantParams.per_tensor(*own.fixed_result), DType.INT8)
         return REAL
 
     # The program
@@ -138,6 +149,7 @@ class Importer(GraphBuilder):
     def run(self) -> Graph:
         """Import everything, in program order."""
         self._constants()
+        self.nodes = rewrite(self.nodes, self.outputs, self._known)
         self.nodes = self._alive()
         for node in self.nodes:
             for t in set(node.inputs):
@@ -168,6 +180,11 @@ class Importer(GraphBuilder):
                 if data.dtype.kind not in "fiub":
                     raise UnsupportedOperator(f"{node.where} holds text, which kilograd does not read.")
                 self._set(node, 0, Constant(data))
+
+    def _known(self, name: str) -> Array | None:
+        """Content of a constant, None for everything else."""
+        v = self.values.get(name)
+        return v.real if isinstance(v, Constant) else None
 
     def _alive(self) -> list[RawNode]:
         """The nodes on which an output depends."""
@@ -213,7 +230,7 @@ class Importer(GraphBuilder):
         if not any(node.outputs):
             raise ModelError(f"{node.where} has no result. The file is damaged: export it again.")
         if id(node) in self.absorbed:
-            self._set(node, 0, self.activation(node, 0))
+            self._set(node, 0, next(v for v in (self.value(node, i) for i in range(len(node.inputs))) if isinstance(v, Value)))
             return
         if node.op in ("Shape", "Size") and not node.domain:
             self._set(node, 0, self._shape(node))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def apply(b: Importer, node: RawNode, op: str, v: Value, attrs: dict[str, Any] | None = None, target: Target | None = None) -> Value:
     """An operator on each element of one value, however it is stored."""
-    target = target or b.target(node, [v])
+    target = target or b.target(node, [v], op=op)
     v = b.real(v) if target.real else v
     return v.with_tensor(b.emit(node, op, [v.tensor], attrs or {}, target))
 
@@ -232,7 +232,7 @@ def softmax(op: str, attrs: dict[str, Any]) -> Handler:
             raise UnsupportedOperator(
                 f"{node.where} normalizes over several axes (opset {b.opset}). Convert the model to opset 13 or later."
             )
-        target = b.target(node, [v])
+        target = b.target(node, [v], op=op)
         moved = v.transposed((*(a for a in range(rank) if a != axis), axis))
         tensor, _, rows = rows_of(b, moved, target)
         made = b.emit(node, op, [tensor], attrs, target)

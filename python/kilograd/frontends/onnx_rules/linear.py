@@ -184,9 +184,11 @@ def row_result(v: Value, tensor: str, size: int) -> Value:
     return Value(tensor, atoms, (*v.axes[:-1], (lead,) if size > 1 else ()))
 
 
-def _layer(b: Importer, node: RawNode, x: Value, w: Constant, data: Array, from_axis: int, given: Constant | None) -> Value:
+def _layer(
+    b: Importer, node: RawNode, x: Value, w: Constant, data: Array, from_axis: int, given: Constant | None, result: str = ""
+) -> Value:
     """A fully connected layer; `data` [out, in] are the weights (real or stored, as the target wants), whose outputs were `from_axis`."""
-    target = b.target(node, [x], fusable=True)
+    target = b.target(node, [x], fusable=True, result=result)
     if target.real and w.quant is not None:
         data = w.real if from_axis == 0 else w.real.T
     tensor, order, v = rows_of(b, x, target)
@@ -243,6 +245,21 @@ def _plus(b: Importer, node: RawNode, y: Value, c: Constant | None) -> Value:
     return combine(b, node, "add", y, c, {"activation": "none"}, b.target(node, [y]))
 
 
+def _bias_behind(b: Importer, node: RawNode, channels: int) -> tuple[Constant | None, str]:
+    """The constant that an Add behind a MatMul adds to each row, and the result of that Add."""
+    readers = b.readers.get(node.outputs[0], [])
+    if len(readers) != 1 or readers[0].kind != "Add" or node.outputs[0] in b.outputs or len(readers[0].inputs) != 2:
+        return None, ""
+    name = readers[0].inputs[1 if readers[0].inputs[0] == node.outputs[0] else 0]
+    c = b.values.get(name)
+    if not isinstance(c, Constant) or c.data.size != channels or c.shape[-1:] != (channels,):
+        return None, ""
+    if len(c.shape) > len(b.value(node, 0).shape) or not readers[0].outputs:
+        return None, ""
+    b.absorbed.add(id(readers[0]))
+    return c, readers[0].outputs[0]
+
+
 def matmul(b: Importer, node: RawNode) -> Value:
     """MatMul: a layer where the second operand is a constant matrix, else a product of activations."""
     x, w = b.value(node, 0), b.value(node, 1)
@@ -250,7 +267,8 @@ def matmul(b: Importer, node: RawNode) -> Value:
         matrix = w if w.data.ndim == 2 else Constant(np.asarray(w.real).reshape(-1, 1))
         if matrix.shape[0] != x.shape[-1]:
             raise ModelError(f"{node.where} multiplies {list(x.shape)} and {list(w.shape)}, which do not fit. Export it again.")
-        y = _layer(b, node, x, matrix, matrix.data.T, 1, None)
+        given, result = _bias_behind(b, node, matrix.shape[1]) if w.data.ndim == 2 else (None, "")
+        y = _layer(b, node, x, matrix, matrix.data.T, 1, given, result)
         if w.data.ndim == 2:
             return y
         return Value(y.tensor, y.atoms, y.axes[:-1])
