@@ -309,7 +309,7 @@ def test_summaries_agree() -> None:
     assert found["ops"]["CONV_2D"] == summarize(graph)["ops"]["conv2d"]
 
 
-BEYOND = ["coral/traffic_model", "tflite_micro/audio_preprocessor_int8"]
+BEYOND = ["tflite_micro/audio_preprocessor_int8"]
 
 
 @pytest.mark.parametrize("name", BEYOND)

@@ -9,6 +9,7 @@ import numpy as np
 
 from kilograd.ir.graph import Array, DType, Graph, Kind, Node, QuantParams, Tensor
 from kilograd.ops import operator
+from kilograd.ops.variant import variants
 from tests.ops import cases, runner
 from tests.ops.nodes import Bench, activation_quant
 from tests.ops.train_graph import loss_graph, train_state
@@ -304,6 +305,21 @@ def lstm(op: str) -> Case:
     return b.graph, b.node(op, ["sequence", "w", "b", "", "r", "h", "c"], results, attrs, ("h", "c")), b.values
 
 
+def variant(op: str, name: str) -> Case:
+    """A layer with weights computed by one of its variants."""
+    b = bench()
+    w, y = {
+        "conv2d": ((8, 3, 3, 6), (1, 4, 5, 8)),
+        "depthwise_conv2d": ((1, 3, 3, 6), X),
+        "fully_connected": ((8, 6), (20, 8)),
+    }[op]
+    inputs = ["x", b.weights("w", w, 3 if op == "depthwise_conv2d" else 0, False), b.bias("b", y[-1])]
+    node = b.node(op, inputs, [b.output("y", y)], {**GEOMETRY, "activation": "relu"} if op != "fully_connected" else {"activation": "relu"})
+    node.variant = name
+    assert variants(op)[name].fits(b.graph, node)
+    return b.graph, node, b.values
+
+
 NODES: dict[str, Callable[[], Case]] = {
     "conv2d_ref_s8": lambda: weighted("conv2d"),
     "conv2d_grad_input_ref_s8": lambda: grad_input("conv2d_grad_input"),
@@ -381,6 +397,8 @@ NODES: dict[str, Callable[[], Case]] = {
     "cast_ref": lambda: declared("cast", DType.FLOAT32, DType.INT8),
     "lstm_ref_s8": lambda: lstm("lstm"),
     "lstm_grad_ref_s16": lambda: lstm("lstm_grad"),
+    "conv2d_dsp_s8": lambda: variant("conv2d", "dsp"),
+    "fully_connected_dsp_s8": lambda: variant("fully_connected", "dsp"),
 }  # fmt: skip
 
 

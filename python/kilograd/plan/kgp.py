@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -90,6 +91,13 @@ def _call_records(plan: Plan, strings: _Strings, ids: dict[str, tuple[int, int]]
 
 def dump(plan: Plan) -> bytes:
     """The file's bytes."""
+    try:
+        return _dump(plan)
+    except (struct.error, OverflowError) as error:
+        raise PlanError(f"plan '{plan.name}' holds a number that a plan file has no room for ({error})") from None
+
+
+def _dump(plan: Plan) -> bytes:
     strings = _Strings()
     name = strings.put(plan.name)
     tensors, quants = _tensor_records(plan, strings)
@@ -181,13 +189,15 @@ def _read_tensors(f: _Reader) -> dict[str, PlanTensor]:
     tensors = {}
     for record in f.records(TENSORS, TENSOR):
         name, dtype, kind, rank = record[:4]
-        ref, _, q_first, q_count, axis, first, last = record[10:]
-        quant = None
+        ref, nbytes, q_first, q_count, axis, first, last = record[10:]
+        shape, quant = tuple(record[4 : 4 + rank]), None
+        if rank > RANK or DTYPES[dtype].nbytes(math.prod(shape)) != nbytes:
+            raise f.error(f"tensor '{f.text(name)}' of shape {list(shape)} does not have the {nbytes} bytes that it states")
         if q_count:
             pairs = quants[q_first : q_first + q_count]
             scale, zero = np.array([s for s, _ in pairs], np.float32), np.array([z for _, z in pairs], np.int32)
             quant = QuantParams(scale, zero, None if axis < 0 else axis)
-        t = PlanTensor(f.text(name), tuple(record[4 : 4 + rank]), DTYPES[dtype], kinds[kind], ref, quant, first, last)
+        t = PlanTensor(f.text(name), shape, DTYPES[dtype], kinds[kind], ref, quant, first, last)
         tensors[t.name] = t
     return tensors
 

@@ -25,10 +25,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class _Path:
-    """A way to reach a set of done steps: highest memory on the way, memory live now, the last step, and the way before it."""
+    """A way to reach a set of done steps: highest memory on the way, memory live now, steps that may follow, last step, way before it."""
 
     peak: int
     live: int
+    ready: tuple[int, ...]
     step: int = -1
     before: _Path | None = None
 
@@ -63,10 +64,12 @@ class _Phase:
         self.start = sum(program.sizes[b] for b in earlier if b in users or b in later)
         bit = {index: k for k, index in enumerate(members)}
         self.local: list[_Local] = []
+        written: set[str] = set()
         for s in steps:
             new = [b for b in s.writes if b not in earlier]
             # memory of a buffer starts with its first writer; a second writer comes after it by its dependencies
-            earlier_writer = [b for b in new if any(b in t.writes for t in steps[: steps.index(s)])]
+            earlier_writer = [b for b in new if b in written]
+            written.update(s.writes)
             self.local.append(
                 _Local(
                     sum(1 << bit[d] for d in s.after if d in bit),
@@ -76,6 +79,13 @@ class _Phase:
                     tuple((users[x], program.sizes[y]) for y, x in s.inplace if x not in later and y in new),
                 )
             )
+
+        self.followers: list[list[int]] = [[] for _ in steps]
+        for k, s in enumerate(steps):
+            for d in s.after:
+                if d in bit:
+                    self.followers[bit[d]].append(k)
+        self.first = tuple(k for k, local in enumerate(self.local) if local.before == 0)
 
     @staticmethod
     def _needed_later(program: Program, phase: Phase) -> set[str]:
@@ -103,37 +113,32 @@ class _Phase:
         return best
 
 
-def _advance(phase: _Phase, done: int, path: _Path, ready: list[int]) -> tuple[int, _Path] | None:
-    """A step that is free to take now: it neither raises the peak nor the live memory, so no order is better without it."""
-    for k in ready:
+def _advance(phase: _Phase, done: int, path: _Path) -> tuple[int, int] | None:
+    """A step that is free to take now, and the live memory after it. It raises neither peak nor live memory: no order is better without."""
+    for k in path.ready:
         during, live = phase.run(done, k, path.live)
         if during <= path.peak and live <= path.live:
-            return done | 1 << k, _Path(path.peak, live, k, path)
+            return k, live
     return None
-
-
-def _ready(phase: _Phase, done: int) -> list[int]:
-    return [k for k, s in enumerate(phase.local) if not done >> k & 1 and s.before & ~done == 0]
 
 
 def _order_phase(phase: _Phase, beam: int) -> tuple[list[int], bool]:
     n = len(phase.local)
     exact = True
     layers: list[dict[int, _Path]] = [{} for _ in range(n + 1)]
-    layers[0][0] = _Path(phase.floor(), phase.start)
+    layers[0][0] = _Path(phase.floor(), phase.start, phase.first)
     for count in range(n):
         states = sorted(layers[count].items(), key=lambda item: (item[1].peak, item[1].live, item[0]))
         if len(states) > beam:
             states, exact = states[:beam], False
         for done, path in states:
-            ready = _ready(phase, done)
-            free = _advance(phase, done, path, ready)
+            free = _advance(phase, done, path)
             if free is not None:
-                _keep(layers[count + 1], *free)
+                _keep(phase, layers[count + 1], done, path, free[0], path.peak, free[1])
                 continue
-            for k in ready:
+            for k in path.ready:
                 during, live = phase.run(done, k, path.live)
-                _keep(layers[count + 1], done | 1 << k, _Path(max(path.peak, during), live, k, path))
+                _keep(phase, layers[count + 1], done, path, k, max(path.peak, during), live)
         layers[count].clear()
     (final,) = layers[n].values()
     order: list[int] = []
@@ -143,10 +148,13 @@ def _order_phase(phase: _Phase, beam: int) -> tuple[list[int], bool]:
     return order[::-1], exact
 
 
-def _keep(layer: dict[int, _Path], done: int, path: _Path) -> None:
-    old = layer.get(done)
-    if old is None or path.peak < old.peak:
-        layer[done] = path
+def _keep(phase: _Phase, layer: dict[int, _Path], done: int, path: _Path, k: int, peak: int, live: int) -> None:
+    """Remember the way that takes step k next, unless there is one to the same set with no higher peak."""
+    after = done | 1 << k
+    old = layer.get(after)
+    if old is None or peak < old.peak:
+        freed = [f for f in phase.followers[k] if phase.local[f].before & ~after == 0]
+        layer[after] = _Path(peak, live, tuple(sorted({*path.ready, *freed} - {k})), k, path)
 
 
 def schedule(program: Program, beam: int = BEAM) -> Schedule:
