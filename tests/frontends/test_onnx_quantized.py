@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -219,3 +220,52 @@ def test_what_is_refused() -> None:
     y = m.op("DequantizeLinear", [m.op("QuantizeLinear", ["x", *m.grid(0.1, 0)]), *m.grid(0.2, 0)])
     with pytest.raises(ModelError, match="another quantization"):
         import_onnx(m.bytes({"x": [1, 4]}, [y]))
+
+
+def whole_network() -> bytes:
+    m = Builder()
+    a = m.op("Relu", [m.norm(m.conv("x", 3, 8, pads=[1, 1, 1, 1], bias=False), 8)])
+    b = m.op("HardSwish", [m.conv(a, 8, 8, group=8, pads=[1, 1, 1, 1])])
+    c = m.op("Add", [a, b])
+    d = m.op("Concat", [c, m.conv(c, 8, 4, k=1)], axis=1)
+    d = m.op("Clip", [d, m.constant(0, np.float32), m.constant(6, np.float32)])
+    e = m.op("MaxPool", [d], kernel_shape=[2, 2], strides=[2, 2])
+    e = m.op("Mul", [e, m.op("Sigmoid", [m.conv(m.op("GlobalAveragePool", [e]), 12, 12, k=1)])])
+    e = m.op("AveragePool", [e], kernel_shape=[2, 2], strides=[2, 2])
+    e = m.op("LeakyRelu", [m.op("Pad", [e, m.constant([0, 0, 1, 1, 0, 0, 1, 1])])], alpha=0.1)
+    f = m.op("Gemm", [m.op("Reshape", [e, m.constant([1, -1])]), m.random(10, 12 * 16), m.random(10)], transB=1)
+    g = m.op("Add", [m.op("MatMul", [m.op("Tanh", [f]), m.random(10, 4)]), m.random(4)])
+    return m.bytes({"x": [1, 3, 8, 8]}, [m.op("Softmax", [g], axis=-1)])
+
+
+class Samples:
+    """Calibration data as ONNX Runtime reads them."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.left = [{"x": rng.normal(0, 1, (1, 3, 8, 8)).astype(np.float32)} for _ in range(10)]
+
+    def get_next(self) -> dict[str, Array] | None:
+        return self.left.pop() if self.left else None
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+@pytest.mark.parametrize(
+    "activations,weights,channels", [("QInt8", "QInt8", True), ("QUInt8", "QInt8", False), ("QUInt8", "QUInt8", False)]
+)
+def test_what_onnx_runtime_quantizes(tmp_path: Path, form: str, activations: str, weights: str, channels: bool) -> None:
+    """A network quantized by ONNX Runtime's own tool, in both of its forms: integers throughout, and close to what it computes itself."""
+    tool = pytest.importorskip("onnxruntime.quantization")
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    (tmp_path / "float.onnx").write_bytes(whole_network())
+    quant_pre_process(str(tmp_path / "float.onnx"), str(tmp_path / "ready.onnx"))
+    tool.quantize_static(
+        str(tmp_path / "ready.onnx"), str(tmp_path / "int.onnx"), Samples(), quant_format=tool.QuantFormat[form],
+        activation_type=tool.QuantType[activations], weight_type=tool.QuantType[weights], per_channel=channels,
+    )  # fmt: skip
+    data, graph = (tmp_path / "int.onnx").read_bytes(), kg.load(tmp_path / "int.onnx")
+    x = {"x": np.random.default_rng(9).normal(0, 1, (1, 3, 8, 8)).astype(np.float32)}
+    assert np.abs(run_graph(graph, x)[0] - run_onnx(data, x)[0]).max() < 0.03  # probabilities, behind 20 layers
+    assert "transpose" not in ops(graph) and ops(graph).count("dequantize") == 1
+    kg.compile(graph)

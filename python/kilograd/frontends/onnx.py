@@ -252,6 +252,8 @@ class Importer(GraphBuilder):
             raise ModelError(f"{node.where} has {len(node.inputs)} operands, {rule.operands[0]} to {rule.operands[1]} are needed.")
         results = rule.handler(self, node)
         results = results if isinstance(results, list) else [results]
+        if any(isinstance(v, Value) and v.raw and v.tensor in self.unsigned for v in operands):
+            self.unsigned.update(v.tensor for v in results if isinstance(v, Value) and v.raw)
         for i, name in enumerate(node.outputs):
             if name and i >= len(results):
                 if name in self.readers or name in self.outputs:

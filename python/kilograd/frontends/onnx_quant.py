@@ -181,19 +181,29 @@ def _need(node: RawNode, least: int) -> None:
         raise ModelError(f"{node.where} has {len(node.inputs)} operands, {least} are needed. The file is damaged: export it again.")
 
 
+def _bias(w: _Writer, node: RawNode, i: int, first: int, second: int) -> str:
+    """Operand i, int32 in units of the product of the scales that are operands `first` and `second`, dequantized."""
+    xs, ws = w.raw.constants.get(node.inputs[first]), w.raw.constants.get(node.inputs[second])
+    if xs is None or ws is None:
+        raise UnsupportedOperator(f"{node.where}: its scales are computed by the model; kilograd needs constants here.")
+    scale, zero = f"{node.outputs[0]}//bias scale", f"{node.outputs[0]}//bias zero"
+    w.raw.constants[scale] = np.asarray(np.float64(xs.reshape(())) * ws.astype(np.float64), np.float32)
+    w.raw.constants[zero] = np.zeros(w.raw.constants[scale].shape, np.int32)
+    return w.add("DequantizeLinear", [node.inputs[i], scale, zero], f"{node.outputs[0]}//{i}", axis=0)
+
+
 def _conv(w: _Writer, node: RawNode) -> None:
     _need(node, 8)
-    operands = [w.real(0), w.real(3)]
-    if len(node.inputs) > 8 and node.inputs[8]:
-        xs, ws = w.raw.constants.get(node.inputs[1]), w.raw.constants.get(node.inputs[4])
-        if xs is None or ws is None:
-            raise UnsupportedOperator(f"{node.where}: its scales are computed by the model; kilograd needs constants here.")
-        scale = f"{node.outputs[0]}//bias scale"
-        w.raw.constants[scale] = np.asarray(np.float64(xs.reshape(())) * ws.astype(np.float64), np.float32)
-        zero = f"{node.outputs[0]}//bias zero"
-        w.raw.constants[zero] = np.zeros(w.raw.constants[scale].shape, np.int32)
-        operands.append(w.add("DequantizeLinear", [node.inputs[8], scale, zero], f"{node.outputs[0]}//8", axis=0))
-    w.result("Conv", operands, 6)
+    bias = [_bias(w, node, 8, 1, 4)] if len(node.inputs) > 8 and node.inputs[8] else []
+    w.result("Conv", [w.real(0), w.real(3), *bias], 6)
+
+
+def _gemm(w: _Writer, node: RawNode) -> None:
+    _need(node, 9)
+    if float(node.attrs.get("alpha", 1.0)) != 1.0:
+        raise UnsupportedOperator(f"{node.where} has alpha {node.attrs['alpha']}; kilograd runs it with alpha 1. Export it so.")
+    bias = [_bias(w, node, 6, 1, 4)] if node.inputs[6] else []
+    w.result("Gemm", [w.real(0), w.real(3, axis=0 if node.attrs.get("transB", 0) else 1), *bias], 7)
 
 
 def _pair(op: str) -> Expansion:
@@ -229,6 +239,8 @@ def _concat(w: _Writer, node: RawNode) -> None:
 EXPANSIONS: dict[str, Expansion] = {
     "QLinearConv": _conv,
     "QLinearMatMul": _pair("MatMul"),
+    "com.microsoft.QGemm": _gemm,
+    "com.microsoft.QLinearSoftmax": _single("Softmax"),
     "com.microsoft.QLinearAdd": _pair("Add"),
     "com.microsoft.QLinearMul": _pair("Mul"),
     "com.microsoft.QLinearConcat": _concat,

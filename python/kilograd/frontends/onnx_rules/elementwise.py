@@ -13,12 +13,15 @@ from kilograd.frontends import onnx_quant
 from kilograd.frontends.onnx_file import RawNode
 from kilograd.frontends.onnx_rules.linear import row_result, rows_of
 from kilograd.frontends.onnx_rules.rule import Handler, Rule
-from kilograd.frontends.onnx_value import Constant, Operand, Target, Value, channels_last, stored
-from kilograd.ir.graph import Array, Shape
+from kilograd.frontends.onnx_value import REAL, Constant, Operand, Target, Value, channels_last, stored
+from kilograd.ir.graph import Array, DType, QuantParams, Shape
 from kilograd.ops.base import operators
 
 if TYPE_CHECKING:
     from kilograd.frontends.onnx import Importer
+
+
+PLAIN: dict[str, Any] = {"activation": "none"}
 
 
 def apply(b: Importer, node: RawNode, op: str, v: Value, attrs: dict[str, Any] | None = None, target: Target | None = None) -> Value:
@@ -84,12 +87,19 @@ def constant_side(b: Importer, node: RawNode, op: str, v: Value, number: float, 
 
 
 def hard_sigmoid(b: Importer, node: RawNode) -> Value:
-    """HardSigmoid: clamp(alpha x + beta, 0, 1)."""
-    v = b.real(b.activation(node, 0))
-    for op, name, default in (("mul", "alpha", 0.2), ("add", "beta", 0.5)):
-        number = Constant(np.array(node.attrs.get(name, default), np.float32))
-        v = combine(b, node, op, v, number, {"activation": "none"}, b.target(node, [v]), stem=f"{node.outputs[0]}/{op}")
-    return apply(b, node, "relu_0_to_1", v)
+    """HardSigmoid: clamp(alpha x + beta, 0, 1). In integers the sum has 1/255 as scale, so that it saturates at 0 and 1."""
+    v = b.activation(node, 0)
+    alpha, beta = (Constant(np.array(node.attrs.get(name, default), np.float32)) for name, default in (("alpha", 0.2), ("beta", 0.5)))
+    target, t, name = b.target(node, [v]), b.type_of(v), node.outputs[0]
+    if target.real or t.dtype is not DType.INT8 or float(alpha.data) <= 0:
+        v = combine(b, node, "mul", b.real(v), alpha, PLAIN, REAL, f"{name}/mul")
+        return apply(b, node, "relu_0_to_1", combine(b, node, "add", v, beta, PLAIN, REAL, f"{name}/add"), target=REAL)
+    scaled = Target(False, QuantParams(t.q.scale * np.float32(alpha.data), t.q.zero_point), t.dtype)
+    clamped = Target(False, QuantParams.per_tensor(1 / 255, -128), t.dtype)
+    v = combine(b, node, "mul", v, alpha, PLAIN, scaled, f"{name}/mul")
+    v = combine(b, node, "add", v, beta, PLAIN, clamped)
+    assert target.quant is not None
+    return v.with_tensor(b.rescaled(v.tensor, target.quant, target.dtype))
 
 
 def against(c: Constant, v: Value, shape: Shape) -> Callable[[Array], Array]:

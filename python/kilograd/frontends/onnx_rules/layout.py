@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kilograd.errors import ModelError, UnsupportedOperator
 from kilograd.frontends.onnx_file import RawNode
 from kilograd.frontends.onnx_fold import target_shape
@@ -180,13 +182,15 @@ def pad(b: Importer, node: RawNode) -> Value:
     attrs: dict[str, Any] = {"padding": [around[a] for a in order]}
     if mode == "reflect":
         attrs["mode"] = mode
-    elif b.has(node, 2) or "value" in node.attrs:
-        number = b.scalar(node, 2, "value") if b.has(node, 2) else float(node.attrs["value"])
+    else:
+        number = b.scalar(node, 2, "value") if b.has(node, 2) else float(node.attrs.get("value", 0.0))
         if target.real:
             attrs["real_value"] = number
+        elif v.raw:
+            attrs["value"] = int(number) - (128 if v.tensor in b.unsigned else 0)
         else:
-            q = b.graph[tensor].q
-            attrs["value"] = int(max(-128, min(127, round(number / q.s) + q.z))) if not v.raw else int(number)
+            q, limits = b.graph[tensor].q, np.iinfo(b.graph[tensor].dtype.numpy)
+            attrs["value"] = int(np.clip(np.rint(number / q.s) + q.z, limits.min, limits.max))
     return _result(b, v, b.emit(node, "pad", [tensor], attrs, target), order)
 
 

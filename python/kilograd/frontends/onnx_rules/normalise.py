@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kilograd.errors import ModelError, UnsupportedOperator
 from kilograd.frontends.onnx_file import RawNode
-from kilograd.frontends.onnx_rules.elementwise import combine
+from kilograd.frontends.onnx_rules.elementwise import PLAIN, combine
 from kilograd.frontends.onnx_rules.linear import row_result, rows_of
 from kilograd.frontends.onnx_rules.pooling import reduced
 from kilograd.frontends.onnx_rules.rule import Rule
@@ -16,8 +16,6 @@ from kilograd.frontends.onnx_value import Constant, Operand, Value
 
 if TYPE_CHECKING:
     from kilograd.frontends.onnx import Importer
-
-PLAIN: dict[str, Any] = {"activation": "none"}
 
 
 def batch_normalization(b: Importer, node: RawNode) -> Value:
