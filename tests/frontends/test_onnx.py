@@ -213,6 +213,24 @@ def test_arg_max() -> None:
     assert ops(graph) == ["conv2d", "arg_max", "reshape"]
 
 
+def test_instance_and_group_normalization() -> None:
+    """PyTorch writes the normalisation of a group as a reshape, one of an instance, and a reshape back."""
+    m = Builder()
+    a = m.op("InstanceNormalization", [m.conv("x", 3, 6), m.random(6), m.random(6)])
+    ones = [m.constant([1, 1], np.float32), m.constant([0, 0], np.float32)]
+    g = m.op("InstanceNormalization", [m.op("Reshape", [a, m.constant([0, 2, -1])]), *ones])
+    y = m.op("Add", [m.op("Mul", [m.op("Reshape", [g, m.constant([1, 6, 6, 6])]), m.random(6, 1, 1)]), m.random(6, 1, 1)])
+    agree(m.bytes({"x": [1, 3, 8, 8]}, [a, y]), {"x": [1, 3, 8, 8]})
+
+
+def test_parametric_relu_and_several_operands() -> None:
+    m = Builder()
+    a = m.op("PRelu", [m.conv("x", 3, 4), m.random(4, 1, 1)])
+    y = m.op("Max", [a, m.op("Min", [a, m.random(1, 4, 1, 1)]), m.constant(-0.2, np.float32)])
+    z = m.op("Sum", [a, y, m.op("ReduceMean", [a], axes=[1], keepdims=1)])
+    assert "transpose" not in ops(agree(m.bytes({"x": [1, 3, 8, 8]}, [z]), {"x": [1, 3, 8, 8]}))
+
+
 def test_float_model_is_quantized_and_planned() -> None:
     m = Builder()
     a = m.op("Relu", [m.norm(m.conv("x", 3, 8, bias=False), 8)])

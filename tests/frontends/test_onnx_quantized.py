@@ -139,6 +139,26 @@ def test_functions(kind: str) -> None:
     kg.compile(graph)
 
 
+@pytest.mark.parametrize("unsigned", [False, True])
+@pytest.mark.parametrize("kind", ["Clip", "Max", "Min", "PRelu", "Sub", "HardSigmoid", "Resize", "Pad"])
+def test_operands_that_are_constants(kind: str, unsigned: bool) -> None:
+    m = Quantized(unsigned)
+    operands: dict[str, list[str]] = {
+        "Clip": [m.constant(-1.5, np.float32), m.constant(2.5, np.float32)],
+        "Max": [m.constant(-0.4, np.float32)],
+        "Min": [m.constant(1.2, np.float32)],
+        "PRelu": [m.constant(np.linspace(0.1, 0.9, 4).reshape(4, 1, 1), np.float32)],
+        "Sub": [m.constant(np.linspace(-1, 1, 4).reshape(4, 1, 1), np.float32)],
+        "Resize": ["", m.constant([1, 1, 2, 2], np.float32)],
+        "Pad": [m.constant([0, 0, 1, 2, 0, 0, 0, 1]), m.constant(-1.0, np.float32)],
+    }
+    attrs: dict[str, Any] = {"mode": "linear"} if kind == "Resize" else {}
+    y = m.qdq(m.op(kind, [m.qdq("x", 0.04, 5), *operands.get(kind, [])], **attrs), 0.04, 5)
+    graph = close(m.bytes({"x": [1, 4, 6, 6]}, [y]), {"x": [1, 4, 6, 6]}, 0.04, 2.01, 0.25)
+    assert ops(graph).count("dequantize") == 1
+    kg.compile(graph)
+
+
 def test_a_function_with_a_range_of_its_own_is_rescaled() -> None:
     m = Quantized(False)
     y = m.qdq(m.op("Sigmoid", [m.qdq("x")]), 1 / 128, 0)

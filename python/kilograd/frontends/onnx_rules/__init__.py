@@ -17,7 +17,7 @@ for _family in (boundary, elementwise, layout, linear, normalise, pooling, recur
 #: operators whose first operand is an image [batch, channels, ...]
 IMAGE = frozenset(
     {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization", "Resize"}
-    | {"DepthToSpace", "SpaceToDepth", "PRelu"}
+    | {"DepthToSpace", "SpaceToDepth", "InstanceNormalization", "PRelu"}
 )
 #: operators behind which an image is still one
 THROUGH = frozenset(elementwise.RULES) | {"QuantizeLinear", "DequantizeLinear", "Pad", "Concat", "Slice", "Split", "Tile"}
