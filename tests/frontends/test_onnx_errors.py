@@ -212,6 +212,15 @@ def test_many_nodes_take_bounded_time() -> None:
         y = m.op("Relu", [y])
     start = time.perf_counter()
     assert len(import_onnx(m.bytes({"x": [1, 4]}, [y])).nodes) == 3000
+    for _ in range(7500):
+        y = m.op("Relu", [y])
+    with pytest.raises(ModelError, match="10500 nodes"):
+        import_onnx(m.bytes({"x": [1, 4]}, [y]))
+    m = Builder()
+    y = "x"
+    for i in range(3000):  # each pool wants the shape of an image
+        y = m.op("Reshape", [m.op("MaxPool", [y], kernel_shape=[1, 1]), m.constant([1, 2, 2, 1] if i % 2 else [1, 4, 1, 1])])
+    import_onnx(m.bytes({"x": [1, 4, 1, 1]}, [y]))
     assert time.perf_counter() - start < 20
 
 

@@ -22,6 +22,8 @@ from kilograd.ir.graph import Array, Shape
 MAX_RANK = 8
 MAX_DIM = 1 << 28
 MAX_OPERANDS = 1 << 12
+MAX_NODES = 10_000
+MAX_PORTS = 256
 MAX_ELEMENTS = 1 << 28
 OPSETS = (10, 28)  # opsets below 13 differ in ways that the handlers know
 DOMAINS = {"": "", "ai.onnx": "", "com.microsoft": "com.microsoft"}
@@ -136,6 +138,11 @@ class Reader:
         graph = proto.graph
         if not proto.opset_import or not graph.node:
             raise ModelError("the model is no ONNX file, or it is empty: it names no operator set or has no node. Export it again.")
+        if len(graph.node) > MAX_NODES or max(len(graph.input) - len(graph.initializer), len(graph.output)) > MAX_PORTS:
+            raise ModelError(
+                f"the model has {len(graph.node)} nodes, {len(graph.input)} inputs and {len(graph.output)} outputs; at most {MAX_NODES} and "
+                f"{MAX_PORTS} of each are accepted. Simplify it before export (onnxsim)."
+            )
         versions = [int(o.version) for o in proto.opset_import if o.domain in ("", "ai.onnx")]
         opset = max(versions, default=OPSETS[0])
         if not OPSETS[0] <= opset <= OPSETS[1]:
