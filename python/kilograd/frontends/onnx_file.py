@@ -140,8 +140,8 @@ class Reader:
             raise ModelError("the model is no ONNX file, or it is empty: it names no operator set or has no node. Export it again.")
         if len(graph.node) > MAX_NODES or max(len(graph.input) - len(graph.initializer), len(graph.output)) > MAX_PORTS:
             raise ModelError(
-                f"the model has {len(graph.node)} nodes, {len(graph.input)} inputs and {len(graph.output)} outputs; at most {MAX_NODES} and "
-                f"{MAX_PORTS} of each are accepted. Simplify it before export (onnxsim)."
+                f"the model has {len(graph.node)} nodes, {len(graph.input)} inputs and {len(graph.output)} outputs; at most {MAX_NODES} "
+                f"and {MAX_PORTS} of each are accepted. Simplify it before export (onnxsim)."
             )
         versions = [int(o.version) for o in proto.opset_import if o.domain in ("", "ai.onnx")]
         opset = max(versions, default=OPSETS[0])
