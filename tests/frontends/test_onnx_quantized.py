@@ -10,10 +10,12 @@ import pytest
 
 import kilograd as kg
 from kilograd.errors import ModelError, UnsupportedOperator
+from kilograd.exports import export
 from kilograd.frontends.onnx import import_onnx
 from kilograd.frontends.simplify import fuse_pad
 from kilograd.ir.graph import Array, Graph, Node
 from kilograd.ops.base import evaluate
+from kilograd.quantize.api import quantize_model
 from tests.frontends.onnx_models import Builder, ops, run_graph, run_onnx
 from tests.shared_data import require
 
@@ -289,3 +291,24 @@ def test_what_onnx_runtime_quantizes(tmp_path: Path, form: str, activations: str
     assert np.abs(run_graph(graph, x)[0] - run_onnx(data, x)[0]).max() < 0.03  # probabilities, behind 20 layers
     assert "transpose" not in ops(graph) and ops(graph).count("dequantize") == 1
     kg.compile(graph)
+
+
+def test_what_kilograd_writes_it_reads(tmp_path: Path) -> None:
+    """Quantized by kilograd, written as QDQ and read again: the same integers, operator by operator."""
+    m = Builder()
+    a = m.op("Relu", [m.norm(m.conv("x", 3, 8, pads=[1, 1, 1, 1], bias=False), 8)])
+    b = m.op("Add", [a, m.conv(a, 8, 8, group=8, pads=[1, 1, 1, 1])])
+    c = m.op("MaxPool", [m.op("Concat", [b, m.conv(b, 8, 4, k=1)], axis=1)], kernel_shape=[4, 4], strides=[4, 4])
+    y = m.op("Softmax", [m.op("Gemm", [m.op("Flatten", [m.op("Sigmoid", [c])]), m.random(48, 5), m.random(5)])], axis=-1)
+    samples = np.random.default_rng(0).normal(0, 1, (20, 8, 8, 3)).astype(np.float32)
+    first = quantize_model(import_onnx(m.bytes({"x": [1, 3, 8, 8]}, [y])), samples).graph
+    export(first, tmp_path / "m.onnx")
+    again = kg.load(tmp_path / "m.onnx")
+    inner = [n.op for n in again.nodes if n.op not in ("quantize", "dequantize")]
+    assert inner == [n.op for n in first.nodes if n.op not in ("quantize", "dequantize")]
+    t = first[first.inputs[0]]
+    q = np.clip(np.rint(samples[:1] / np.float32(t.q.s)) + t.q.z, -128, 127).astype(np.int8)
+    before, after = evaluate(first, {first.inputs[0]: q}), evaluate(again, {again.inputs[0]: samples[:1]})
+    for old, new in zip(first.nodes, [n for n in again.nodes if n.op in inner], strict=True):
+        u, v = (s.tensors[n.outputs[0]].reshape(-1).astype(int) for s, n in ((before, old), (after, new)))
+        assert np.array_equal(u, v), old.name
