@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kilograd.frontends.load import load as load
+    from kilograd.frontends.torch_import import from_torch as from_torch
     from kilograd.plan.compile import compile as compile
     from kilograd.plan.plan import Plan as Plan
     from kilograd.simulate.simulator import Simulator as Simulator
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 # Names are looked up when they are used: importing kilograd needs numpy and takes no time.
 _HOMES = {
     "load": "kilograd.frontends.load",
+    "from_torch": "kilograd.frontends.torch_import",
     "compile": "kilograd.plan.compile",
     "Plan": "kilograd.plan.plan",
     "Simulator": "kilograd.simulate.simulator",
@@ -36,7 +38,7 @@ _HOMES = {
     "Scheme": "kilograd.train.scheme",
 }
 
-__all__ = ["Plan", "Scheme", "Simulator", "StepResult", "TrainConfig", "compile", "load"]
+__all__ = ["Plan", "Scheme", "Simulator", "StepResult", "TrainConfig", "compile", "from_torch", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -123,6 +123,12 @@ class Plan:
 
         return emit(self, directory, **options)
 
+    def to_torch_state(self, module: Any, learned: Any = None) -> dict[str, Any]:
+        """The state_dict of a PyTorch module with what was learned, for plans that began with kilograd.from_torch(module, ...)."""
+        from kilograd.frontends.torch_state import to_torch_state
+
+        return to_torch_state(self, module, learned)
+
     @property
     def report(self) -> dict[str, Any]:
         """Costs and memory: totals, per operator, and the peak (docs/plan-format.md lists the keys)."""

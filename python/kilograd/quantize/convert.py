@@ -16,7 +16,7 @@ from kilograd.quantize.groups import Groups
 from kilograd.quantize.prepare import weighted
 from kilograd.quantize.scheme import LayerIntegers, Params, constant_operands
 
-KEPT = ("layout",)  # meta of the float graph: how its inputs and outputs were stored
+KEPT = ("layout", "torch")  # meta of the float graph: how its inputs and outputs were stored, where its constants came from
 
 
 def to_integers(graph: Graph, groups: Groups, params: Params, config: QuantizeConfig) -> Graph:
