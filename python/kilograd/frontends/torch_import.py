@@ -1,7 +1,7 @@
 """PyTorch modules as graphs: torch.export, then the records of an ONNX model without a file, then the importer that ONNX models have.
 
-The importer finds how images are stored (NHWC), what is quantized how (models of pt2e) and what a layer does by itself; here is only what is
-PyTorch's own: which operators of aten there are, and which parameter of the module each constant of the graph came from
+The importer finds how images are stored (NHWC), what is quantized how (models of pt2e) and what a layer does by itself; here is only what
+is PyTorch's own: which operators of aten there are, and which parameter of the module each constant of the graph came from
 (`graph.meta["torch"]`, see torch_state.py), so that what was learned can go back.
 """
 
