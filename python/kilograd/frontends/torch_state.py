@@ -124,9 +124,9 @@ def _norm(graph: Graph, layer: Node, place: Callable[[str], dict[str, Any] | Non
 def to_torch_state(plan: Plan, module: Any, learned: Any = None) -> dict[str, Any]:
     """The state_dict of `module` with what a plan learned.
 
-    `learned` says where that is: None for the state that the plan begins with (`kilograd tune -o` writes such plans), a Simulator, a Device,
-    bytes of a state, arrays by tensor name, or a file of these. Weights are dequantized, batch normalizations that were folded into a layer
-    are divided out again (what its bias learned goes into beta), and axes are permuted back. Layers that did not learn keep their values.
+    `learned` says where that is: None for the state that the plan begins with (`kilograd tune -o` writes such plans), a Simulator, a
+    Device, bytes of a state, arrays by tensor name, or a file of these. Weights are dequantized, batch normalizations that were folded into
+    a layer are divided out again (what its bias learned goes into beta), and axes are permuted back. Other layers keep their values.
     """
     from kilograd.plan.learned import about, values_of, whole
 
@@ -134,8 +134,8 @@ def to_torch_state(plan: Plan, module: Any, learned: Any = None) -> dict[str, An
     missing = [layer for layer in about(plan) if layer not in layers]
     if missing:
         raise KilogradError(
-            f"plan '{plan.name}' does not say from which parameters of a PyTorch module the layers {', '.join(missing[:4])} came: begin with "
-            "kilograd.from_torch. (A head that was replaced by classes=... keeps its parameters only in the model that kilograd exports.)"
+            f"plan '{plan.name}' does not say from which parameters of a PyTorch module the layers {', '.join(missing[:4])} came. "
+            "Begin with kilograd.from_torch, or write the model with kilograd export."
         )
     values, state = values_of(plan, learned), dict(module.state_dict())
     for layer in about(plan):
@@ -146,8 +146,22 @@ def to_torch_state(plan: Plan, module: Any, learned: Any = None) -> dict[str, An
         real = (weights.astype(np.float64) - q.zero_point.reshape(shape)) * q.scale.astype(np.float64).reshape(shape)
         entry = about(plan)[layer]
         b = None if bias is None else bias * (entry["input_scale"] * q.scale.astype(np.float64))
+        real, b = _unscaled(layers[layer]["equalized"], entry["op"], real, b)
         _put_back(state, layers[layer], real, b, layer, entry["op"])
     return state
+
+
+def _unscaled(factors: dict[str, Any], op: str, weights: Array, bias: Array | None) -> tuple[Array, Array | None]:
+    """Weights and bias before the quantizer scaled channels between layers (its `equalize`)."""
+    if "out" in factors:
+        factor = np.asarray(factors["out"])
+        weights = weights / (factor if op == "depthwise_conv2d" else factor.reshape(-1, *[1] * (weights.ndim - 1)))
+        bias = None if bias is None else bias / factor
+    if "in" in factors:
+        factor = np.asarray(factors["in"])
+        times = weights.shape[-1] // len(factor)
+        weights = weights * (np.tile(factor, times) if op == "fully_connected" else np.repeat(factor, times))
+    return weights, bias
 
 
 def _put_back(state: dict[str, Any], entry: dict[str, Any], weights: Array, bias: Array | None, layer: str, op: str) -> None:

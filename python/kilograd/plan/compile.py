@@ -57,7 +57,8 @@ def plan_graph(graph: Graph, placement: Method = "auto", seconds: float = EXACT_
     plan.meta["source"] = graph.meta.get("source", "")
     if learned := learned_layers(graph):
         plan.meta["learned"] = learned
-        places = {k: v for k, v in graph.meta.get("torch", {}).items() if k in learned}
+        scaled = graph.meta.get("equalized", {})
+        places = {k: {**v, "equalized": scaled.get(k, {})} for k, v in graph.meta.get("torch", {}).items() if k in learned}
         plan.meta |= {"torch": places} if places else {}
     return plan
 

@@ -16,7 +16,8 @@ from kilograd.quantize.groups import Groups
 from kilograd.quantize.prepare import weighted
 from kilograd.quantize.scheme import LayerIntegers, Params, constant_operands
 
-KEPT = ("layout", "torch")  # meta of the float graph: how its inputs and outputs were stored, where its constants came from
+#: meta of the float graph that stays: how inputs and outputs are stored, where constants came from and by what they were scaled
+KEPT = ("layout", "torch", "equalized")
 
 
 def to_integers(graph: Graph, groups: Groups, params: Params, config: QuantizeConfig) -> Graph:

@@ -143,7 +143,17 @@ def _scale(graph: Graph, pair: Pair, factor: Array) -> None:
     if len(first.inputs) > 2 and first.inputs[2]:
         set_constant(graph, first, 2, constant(graph, first.inputs[2]) * factor, first.inputs[2])
     set_constant(graph, second, 1, divided(second, constant(graph, second.inputs[1]), factor), second.inputs[1])
+    _note(graph, first, "out", factor)
+    _note(graph, second, "in", factor)
     promised = graph.meta.get("batch_norm", {})
     if pair.tensor in promised:
         mean, deviation = promised[pair.tensor]
         graph.meta["batch_norm"] = {**promised, pair.tensor: (mean * factor, deviation * factor)}
+
+
+def _note(graph: Graph, layer: Node, side: str, factor: Array) -> None:
+    """`graph.meta["equalized"]`: what a layer's output channels were multiplied by, and its input channels divided by, in all."""
+    known = graph.meta.get("equalized", {})
+    entry = known.get(layer.name, {})
+    total = np.asarray(entry.get(side, np.ones(len(factor)))) * factor
+    graph.meta["equalized"] = {**known, layer.name: {**entry, side: total.tolist()}}
