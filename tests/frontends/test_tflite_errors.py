@@ -238,9 +238,9 @@ def test_not_a_model(tmp_path: Any) -> None:
             import_tflite(data)
     with pytest.raises(ModelError, match="no model file"):
         load(tmp_path / "missing.tflite")
-    (tmp_path / "model.onnx").write_bytes(b"not a model at all")
-    with pytest.raises(ModelError, match=r"supported is TensorFlow Lite \(.tflite"):
-        load(tmp_path / "model.onnx")
+    (tmp_path / "model.h5").write_bytes(b"not a model at all")
+    with pytest.raises(ModelError, match=r"supported are TensorFlow Lite \(.tflite"):
+        load(tmp_path / "model.h5")
     (tmp_path / "short.tflite").write_bytes(small_cnn()[:100])
     with pytest.raises(ModelError, match="short.tflite"):
         load(tmp_path / "short.tflite")
