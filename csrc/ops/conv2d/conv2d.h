@@ -85,6 +85,30 @@ typedef struct kg_conv2d_dsp_args {
 void kg_conv2d_dsp_s8(const kg_conv2d_dsp_args *args, const kg_memory *mem);
 int32_t kg_conv2d_dsp_check(const kg_conv2d_dsp_args *args, kg_check *c);
 
+/* The same for layers that learn, with sums in memory (common/dsp/sums.h): learned weights, biases that change, clamp masks. */
+typedef struct kg_conv2d_learn_args {
+  kg_ref x;          /* int8 [in_h][in_w][in_c], in_c and live_c multiples of four */
+  kg_ref y;          /* int8 [out_h][out_w][out_c], out_c a multiple of eight, at least four pixels */
+  kg_ref w_frozen;   /* constant, none without frozen weights: for every two output channels a word for each pair of inputs */
+  kg_ref w_live;     /* int8 [out_c][k_h][k_w][live_c], none when live_c == 0 */
+  kg_ref bias;       /* int32 [out_c] or none */
+  kg_ref scaling;    /* constant: int32 multiplier, offset, shift of each output channel */
+  kg_ref odd;        /* constant: int32 [odds], channels that `multiplier` and `shift` scale, or none */
+  kg_ref multiplier; /* int32 [out_c], constant */
+  kg_ref shift;      /* int8 [out_c], constant, -31..30 */
+  kg_ref mask;       /* as in kg_conv2d_args */
+  kg_ref scratch;    /* see conv2d_learn.h */
+  kg_conv2d_shape shape;
+  int32_t odds;
+  int32_t pairs; /* of inputs at a time, even */
+  int32_t block; /* output channels at a time, a multiple of eight */
+  int32_t x_zero, y_zero;
+  int32_t y_min, y_max;
+} kg_conv2d_learn_args;
+
+void kg_conv2d_learn_s8(const kg_conv2d_learn_args *args, const kg_memory *mem);
+int32_t kg_conv2d_learn_check(const kg_conv2d_learn_args *args, kg_check *c);
+
 /* gx = sum over taps and output channels of gy * s_w * w: the int8 error, times the channel's scale as a 14-bit integer,
  * becomes an int16 (fold_shift chosen by the compiler so that the int32 sum cannot overflow). */
 typedef struct kg_conv2d_grad_input_args {
