@@ -1,5 +1,5 @@
-"""The variants of conv2d and its gradients that learn on cores with the DSP extension give the bits of the reference, here by their portable
-C; tests/firmware runs their assembly."""
+"""conv2d that learns on cores with the DSP extension gives the bits of the reference, here by its portable C; tests/firmware runs its
+assembly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ LEARN = variants("conv2d")["learn"]
     st.booleans(), st.booleans(), st.integers(0, 999),
 )  # fmt: skip
 def test_forward(
-    geometry: dict[str, Any], in_c: int, out_c: int, live: int, zero: int, activation: str, extreme: bool, state: bool, sparse: bool, seed: int
+    geometry: dict[str, Any], in_c: int, out_c: int, live: int, zero: int, activation: str, extreme: bool, state: bool, sparse: bool,
+    seed: int,
 ) -> None:  # fmt: skip
     b = Bench(seed)
     x = b.int8("x", (1, *geometry["size"], 4 * in_c), extreme, quant=activation_quant(0.04, zero))

@@ -65,7 +65,8 @@ static void locate(const work *k, int32_t tap, const int8_t **from) {
   const int32_t ky = tap / g->k_w, kx = tap - ky * g->k_w;
   for (int32_t i = 0; i < KG_SUMS_PIXELS; ++i) {
     const int32_t row = (k->pixel + i) / g->out_w, col = k->pixel + i - row * g->out_w;
-    const int32_t y = row * g->stride_h - g->pad_top + ky * g->dilation_h, x = col * g->stride_w - g->pad_left + kx * g->dilation_w;
+    const int32_t y = row * g->stride_h - g->pad_top + ky * g->dilation_h,
+                  x = col * g->stride_w - g->pad_left + kx * g->dilation_w;
     const int32_t there = y >= 0 && y < g->in_h && x >= 0 && x < g->in_w;
     from[i] = there ? k->x + (y * g->in_w + x) * g->in_c : k->padding;
   }

@@ -1,8 +1,8 @@
 """conv2d that learns, for cores with the DSP extension: learned weights and biases, clamp masks (csrc/ops/conv2d/conv2d_learn.c).
 
-Biases that change have no bound that the compiler knows. A channel is scaled by SMMUL and a shift where that gives the reference's result for
-all sums below 2^23 and sums beyond are clamped anyway; the few others (lost channels with multipliers next to nothing) are scaled as in the
-reference.
+Biases that change have no bound that the compiler knows. A channel is scaled by SMMUL and a shift where that gives the reference's result
+for all sums below 2^23 and sums beyond are clamped anyway; the few others (lost channels with multipliers next to nothing) are scaled as in
+the reference.
 """
 
 from __future__ import annotations

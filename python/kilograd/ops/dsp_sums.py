@@ -1,7 +1,7 @@
 """Layers that learn on cores with the DSP extension: sums in memory, four pixels at a time (csrc/common/dsp/sums.h).
 
-Weights that learn keep their plain layout: their part of a product is packed when it is needed, four channels at a time, which costs about a
-quarter of an instruction for each of *their* products. Checkpoints, names and the link see the weights as ever.
+Weights that learn keep their plain layout: they are packed when they are needed, four channels at a time, which costs about a third of an
+instruction for each of *their* products. Checkpoints, names and the link see the weights as ever.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kilograd.ir.graph import Array
+
 SCRATCH_LIMIT = 3 * 1024
 
 PIXELS, BLOCK_BYTES, SPARE, STEP = 4, 20, 4, 4  # KG_SUMS_*
