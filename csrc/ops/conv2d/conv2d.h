@@ -67,17 +67,19 @@ typedef struct kg_conv2d_args {
 void kg_conv2d_ref_s8(const kg_conv2d_args *args, const kg_memory *mem);
 int32_t kg_conv2d_check(const kg_conv2d_args *args, kg_check *c);
 
-/* The same for cores with the DSP extension: constant weights in a stream (common/dsp/gemm.h), one group, results in tiles of four or two
- * pixels. Inputs of a window are taken in the order [k_h][k_w][in_c]; where in_c is no multiple of four, the whole window is gathered first
- * and padded. */
+/* The same for cores with the DSP extension: constant weights in a stream (common/dsp/gemm.h), one group, tiles of four pixels and single
+ * ones. The order of a window's inputs is kg_conv2d_dsp_inputs'. Long windows are taken `chunk` inputs at a time for `block` channels, in
+ * which order the stream has them; then there are at least four pixels, out_c is even, and in_c * k_w a multiple of four. */
 typedef struct kg_conv2d_dsp_args {
   kg_ref x;       /* int8 [in_h][in_w][in_c] */
   kg_ref y;       /* int8 [out_h][out_w][out_c] */
-  kg_ref stream;  /* constant: 16 bytes and the padded window for every output channel */
-  kg_ref scratch; /* a tile of pairs, then what the gathering of windows, or a row of padding, takes; see the check */
+  kg_ref stream;  /* constant: 16 bytes and the inputs of a window for every output channel, out_c rounded up to pairs */
+  kg_ref scratch; /* pairs of a tile, sums of a block, lines of windows; see the check */
   kg_conv2d_shape shape;
-  int32_t tile; /* pixels at a time: 4, with out_c even, or 2, with out_c a multiple of four */
-  int32_t rectified;
+  int32_t tile;  /* pixels at a time: 4 or 1 */
+  int32_t form;  /* of the scaling: KG_GEMM_* */
+  int32_t chunk; /* all inputs of a window, or a multiple of four */
+  int32_t block; /* channels, even; 0 where a chunk is all */
   int32_t x_zero;
   int32_t y_min, y_max;
 } kg_conv2d_dsp_args;

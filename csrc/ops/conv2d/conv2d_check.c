@@ -93,6 +93,14 @@ int32_t kg_conv2d_s16_check(const kg_conv2d_s16_args *a, kg_check *c) {
   return kg_check_end(c);
 }
 
+static void check_parts(const kg_conv2d_dsp_args *a, kg_check *c) {
+  const kg_conv2d_shape *s = &a->shape;
+  kg_check_range(c, a->tile, KG_CONV2D_DSP_TILE, KG_CONV2D_DSP_TILE);
+  kg_check_range(c, (int64_t)s->out_h * s->out_w, KG_CONV2D_DSP_TILE, INT32_MAX);
+  kg_check_range(c, kg_conv2d_dsp_row(s) % 4 + a->chunk % 4 + s->out_c % 2 + a->block % 2, 0, 0);
+  kg_check_range(c, a->block, 2, KG_WINDOW_MAX_SIZE);
+}
+
 int32_t kg_conv2d_dsp_check(const kg_conv2d_dsp_args *a, kg_check *c) {
   const kg_conv2d_shape *s = &a->shape;
   check_shape(s, c);
@@ -100,19 +108,24 @@ int32_t kg_conv2d_dsp_check(const kg_conv2d_dsp_args *a, kg_check *c) {
   kg_check_range(c, s->groups, 1, 1);
   kg_check_range(c, s->transposed, 0, 0);
   kg_check_range(c, s->live_c, 0, 0);
-  kg_check_range(c, a->tile, 2, 4);
-  kg_check_range(c, a->tile % 2, 0, 0);
-  kg_check_range(c, a->rectified, 0, 1);
+  kg_check_range(c, a->tile, 1, KG_CONV2D_DSP_TILE);
+  kg_check_range(c, a->tile % 3, 1, 1);
+  kg_check_range(c, a->form, 0, KG_GEMM_FORMS - 1);
   kg_check_s8(c, a->x_zero);
   kg_check_clamp(c, a->y_min, a->y_max);
   kg_check_range(c, kg_check_mul3(c, s->k_h, s->k_w, s->in_c), 1, 32768);
   if (!c->ok) return 0;
-  kg_check_range(c, s->out_c % (a->tile == 4 ? 2 : 4), 0, 0);
-  const int64_t padded = kg_conv2d_dsp_padded(s);
+  const int64_t inputs = kg_conv2d_dsp_inputs(s);
+  kg_check_range(c, a->chunk, 4, inputs);
+  kg_check_range(c, kg_check_mul(c, s->out_c, inputs), 1, KG_CONV2D_DSP_WEIGHTS_MAX);
+  kg_check_range(c, a->block, 0, KG_WINDOW_MAX_SIZE);
+  if (a->chunk < inputs) check_parts(a, c);
+  if (!c->ok) return 0;
+  const int64_t sums = a->chunk < inputs ? 16 * (int64_t)a->block : 0;
+  const int64_t lines = kg_conv2d_dsp_copies(s) ? (int64_t)a->tile * kg_conv2d_dsp_row(s) : 0;
   kg_check_read(c, a->x, kg_check_mul3(c, s->in_h, s->in_w, s->in_c), 1);
-  kg_check_read(c, a->stream, kg_check_mul(c, s->out_c, 16 + padded), 4);
-  kg_check_write(c, a->scratch, 2 * a->tile * padded + kg_conv2d_dsp_behind(s, a->tile) + kg_conv2d_dsp_spare(s, a->tile), 4,
-                 KG_REF_NONE);
+  kg_check_read(c, a->stream, kg_check_mul(c, (s->out_c + 1) / 2 * 2, 16 + inputs), 4);
+  kg_check_write(c, a->scratch, 2 * (int64_t)a->tile * a->chunk + sums + lines, 4, KG_REF_NONE);
   kg_check_write(c, a->y, kg_check_mul3(c, s->out_h, s->out_w, s->out_c), 1, KG_REF_NONE);
   return kg_check_end(c);
 }

@@ -5,25 +5,22 @@
 #include "../../common/dsp/gemm.h"
 #include "conv2d.h"
 
-/* Inputs of a window. */
-static inline int32_t kg_conv2d_dsp_window(const kg_conv2d_shape *s) { return s->k_h * s->k_w * s->in_c; }
+enum { KG_CONV2D_DSP_TILE = 4, KG_CONV2D_DSP_WEIGHTS_MAX = 1 << 24 };
 
-/* The same, padded to whole steps. */
-static inline int32_t kg_conv2d_dsp_padded(const kg_conv2d_shape *s) {
-  return (kg_conv2d_dsp_window(s) + KG_GEMM_STEP - 1) / KG_GEMM_STEP * KG_GEMM_STEP;
+/* A row of a window: bytes that lie side by side. */
+static inline int32_t kg_conv2d_dsp_row(const kg_conv2d_shape *s) { return s->k_w * s->in_c; }
+
+/* Inputs of a window: of every row what comes in fours, then what is left of all rows, column by column, each padded to fours. */
+static inline int32_t kg_conv2d_dsp_inputs(const kg_conv2d_shape *s) {
+  const int32_t row = kg_conv2d_dsp_row(s), columns = row % 4;
+  return s->k_h * (row - columns) + columns * ((s->k_h + 3) / 4 * 4);
 }
 
-/* Windows are gathered byte by byte where channels do not come in fours. */
-static inline int32_t kg_conv2d_dsp_gathers(const kg_conv2d_shape *s) { return s->in_c % 4 != 0; }
-
-/* Bytes of scratch behind the tile: gathered windows, or a pixel of padding. */
-static inline int32_t kg_conv2d_dsp_behind(const kg_conv2d_shape *s, int32_t tile) {
-  return kg_conv2d_dsp_gathers(s) ? tile * kg_conv2d_dsp_padded(s) : s->in_c;
-}
-
-/* Bytes of scratch for results of an image that is smaller than a tile. */
-static inline int32_t kg_conv2d_dsp_spare(const kg_conv2d_shape *s, int32_t tile) {
-  return s->out_h * s->out_w < tile ? tile * s->out_c : 0;
+/* Windows that reach beyond the image, or whose rows do not lie side by side, are copied row by row. */
+static inline int32_t kg_conv2d_dsp_copies(const kg_conv2d_shape *s) {
+  const int32_t bottom = (s->out_h - 1) * s->stride_h - s->pad_top + (s->k_h - 1) * s->dilation_h;
+  const int32_t right = (s->out_w - 1) * s->stride_w - s->pad_left + (s->k_w - 1) * s->dilation_w;
+  return s->pad_top > 0 || s->pad_left > 0 || bottom >= s->in_h || right >= s->in_w || (s->dilation_w > 1 && s->k_w > 1);
 }
 
 #endif
