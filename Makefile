@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc runtime firmware python -name '*.[ch]' -o -name '*.cpp' -o -name '*.def' -o -name '*.py' -o -name '*.npz' -o -name '*.toml' -o -name '*.ld' 2>/dev/null)
 
-.PHONY: demo test lint format fuzz power-cut bench clean
+.PHONY: demo test torch lint format fuzz power-cut bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,13 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/dev.stamp
 	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
 	$(BIN)/python -m pytest
+
+# PyTorch (about 1 GB installed), beside which `make test` runs the tests of the PyTorch frontend too; without it they are skipped and say so
+TORCH ?= torch==2.13.*
+torch: $(VENV)/torch.stamp
+$(VENV)/torch.stamp: $(VENV)/dev.stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)'
+	touch $@
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check python tests benchmarks scripts

@@ -11,6 +11,7 @@ import pytest
 import kilograd as kg
 from kilograd.cli.app import run
 from kilograd.errors import KilogradError, ModelError, PlanError
+from kilograd.exports import export
 from kilograd.exports.learned import with_learned
 from kilograd.exports.tflite import write_tflite
 from kilograd.frontends import import_tflite
@@ -64,6 +65,17 @@ def test_models_that_were_uint8_stay_so() -> None:
     require_interpreter()
     graph, plan, simulator, x = learn("all, int16 deltas", unsigned=True)
     np.testing.assert_array_equal(logits(write_tflite(with_learned(graph, plan, simulator)), plan, x), simulator.infer(x))
+
+
+def test_as_onnx_too(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kilograd[onnx]')")
+    graph, plan, simulator, x = learn("fresh head")
+    export(with_learned(graph, plan, simulator), tmp_path / "m.onnx")
+    again = kg.Simulator(kg.compile(kg.load(tmp_path / "m.onnx")))
+    of, to = plan.tensors[plan.inputs[0]].quant, plan.tensors[plan.outputs[0]].quant
+    assert of is not None and to is not None
+    real = again.infer(((x.astype(np.float32) - of.z) * np.float32(of.s)).astype(np.float32))  # a file of ONNX reads and gives real numbers
+    np.testing.assert_array_equal(np.rint(real.reshape(len(x), -1) / to.s) + to.z, simulator.infer(x).reshape(len(x), -1))
 
 
 def test_all_sources_hold_the_same(tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def test_a_quantized_model_chooses_the_classes_of_the_module(name: str, least: f
     graph = kg.from_torch(module, synthetic(shape, classes, 1)[0])
     calibration, samples = (batch(graph, synthetic(shape, classes, 64, seed)[0]) for seed in (1, 2))
     quantized = quantize_model(graph, calibration).graph
-    got = kg.Simulator(kg.compile(quantized)).infer(samples).reshape(64, -1).argmax(1)
+    simulator = kg.Simulator(kg.compile(quantized))
+    simulator.fresh = True  # the states of an LSTM begin anew with each sample
+    got = simulator.infer(samples).reshape(64, -1).argmax(1)
     with torch.no_grad():
         want = module(synthetic(shape, classes, 64, 2)[0]).argmax(1).numpy()
     print(f"{name}: the same class for {100 * (got == want).mean():.1f} % of 64 samples")
@@ -126,6 +128,7 @@ OPERATORS: dict[str, tuple[Any, tuple[Any, ...], list[tuple[int, ...]]]] = {
     "matrices": (lambda x, y: x @ y.transpose(1, 2), (), [(1, 5, 6), (1, 4, 6)]),
     "constants": (lambda x: x * torch.linspace(-1, 1, 10).sin(), (), [ROWS]),
     "lstm, two layers": (lambda m, x: m(x)[0], (nn.LSTM(6, 5, 2, batch_first=True, bidirectional=True),), [(1, 7, 6)]),
+    "lstm, last state": (lambda m, x: m(x)[1][0], (nn.LSTM(6, 5, 2, bias=False),), [(7, 1, 6)]),
     "gru": (lambda m, x: m(x)[0], (nn.GRU(6, 5),), [(4, 1, 6)]),
 }  # fmt: skip
 
@@ -150,6 +153,8 @@ REFUSED: dict[str, tuple[Any, tuple[Any, ...], tuple[int, ...], str]] = {
     "float64": (lambda m, x: m(x), (nn.Linear(10, 3).double(),), ROWS, "."),
     "random": (lambda x: x + torch.rand(10), (), ROWS, "random"),
     "constant result": (lambda x: torch.ones(3), (), ROWS, "constant"),
+    "last cell": (lambda m, x: m(x)[1][1], (nn.LSTM(10, 5),), (4, 1, 10), "does not compute"),
+    "projection": (lambda m, x: m(x)[0], (nn.LSTM(10, 5, proj_size=3),), (4, 1, 10), "."),
     "control flow": (lambda x: x if x.sum() > 0 else -x, (), ROWS, "cannot trace"),
 }
 

@@ -153,7 +153,7 @@ def model(name):
     """(module in evaluation mode, shape of its input, classes)."""
     torch.manual_seed(1)
     build, shape, classes = {
-        "mobilenet_v2": (MobileNetV2, (3, 48, 48), 10),
+        "mobilenet_v2": (MobileNetV2, (3, 40, 40), 10),
         "ds_cnn": (DSCNN, (1, 49, 10), 12),
         "resnet": (ResNet, (3, 32, 32), 10),
         "lstm": (LSTMClassifier, (12, 6), 4),

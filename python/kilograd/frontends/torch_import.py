@@ -245,7 +245,7 @@ class _Reader:
         args, options = self._map(node.args), {k: self._map(v) for k, v in node.kwargs.items()}
         if node.target is operators.getitem:
             parts, i = args
-            if not isinstance(parts, (list, tuple)) or i >= len(parts):
+            if not isinstance(parts, (list, tuple)) or i >= len(parts) or parts[i] is None and node.users:
                 raise UnsupportedOperator(f"result {i} of '{node.args[0].name}' is used, which kilograd does not compute")
             return parts[i]
         op = str(node.target)
