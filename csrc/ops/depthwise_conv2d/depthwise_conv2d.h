@@ -41,6 +41,25 @@ typedef struct kg_depthwise_conv2d_args {
 void kg_depthwise_conv2d_ref_s8(const kg_depthwise_conv2d_args *args, const kg_memory *mem);
 int32_t kg_depthwise_conv2d_check(const kg_depthwise_conv2d_args *args, kg_check *c);
 
+/* The same for cores with the DSP extension: constant weights in a stream (common/dsp/depthwise.h), no multiplier, no dilation, at least
+ * four channels, which are expanded into planes four at a time: as many rows as block_h results need, as many columns as block_w need. */
+typedef struct kg_depthwise_conv2d_dsp_args {
+  kg_ref x;       /* int8 [in_h][in_w][in_c] */
+  kg_ref y;       /* int8 [out_h][out_w][in_c] */
+  kg_ref stream;  /* constant: words of every channel, see depthwise_conv2d_dsp.h */
+  kg_ref scratch; /* the planes; see the check */
+  kg_depthwise_shape shape;
+  int32_t block_h; /* rows of results at a time; even unless the vertical stride is even or there is one block */
+  int32_t block_w; /* columns of results at a time */
+  int32_t whole;   /* 1: 3x3 windows, both strides 1 or 2, rectified, all shifts KG_DEPTHWISE_SHIFT */
+  int32_t rectified;
+  int32_t x_zero;
+  int32_t y_min, y_max;
+} kg_depthwise_conv2d_dsp_args;
+
+void kg_depthwise_conv2d_dsp_s8(const kg_depthwise_conv2d_dsp_args *args, const kg_memory *mem);
+int32_t kg_depthwise_conv2d_dsp_check(const kg_depthwise_conv2d_dsp_args *args, kg_check *c);
+
 /* gx = sum over taps and multiplier of gy * s_w * w; the scales are folded in as in kg_conv2d_grad_input_args. */
 typedef struct kg_depthwise_conv2d_grad_input_args {
   kg_ref gy;          /* int8 error [out_h][out_w][c] */

@@ -1,6 +1,5 @@
-#include "depthwise_conv2d.h"
-
 #include "../../common/window.h"
+#include "depthwise_conv2d_dsp.h"
 
 static void check_shape(const kg_depthwise_shape *s, kg_check *c) {
   kg_check_window(c, s->in_h, s->out_h, s->k_h, s->stride_h, s->dilation_h, s->pad_top);
@@ -65,5 +64,39 @@ int32_t kg_depthwise_conv2d_grad_weights_check(const kg_depthwise_conv2d_grad_we
   kg_check_error_in(c, a->gy, a->gy_exponent, kg_check_mul3(c, s->out_h, s->out_w, out_c));
   kg_check_read(c, a->x, kg_check_mul3(c, s->in_h, s->in_w, s->live_c / s->multiplier), 1);
   kg_check_update(c, &a->update, a->w_live, kg_check_mul3(c, s->k_h, s->k_w, s->live_c), s->live_c);
+  return kg_check_end(c);
+}
+
+int32_t kg_depthwise_conv2d_dsp_check(const kg_depthwise_conv2d_dsp_args *a, kg_check *c) {
+  const kg_depthwise_shape *s = &a->shape;
+  check_shape(s, c);
+  if (!c->ok) return 0;
+  kg_check_range(c, s->in_c, KG_DEPTHWISE_CHANNELS, KG_WINDOW_MAX_SIZE);
+  kg_check_range(c, s->multiplier, 1, 1);
+  kg_check_range(c, s->live_c, 0, 0);
+  kg_check_range(c, s->dilation_h, 1, 1);
+  kg_check_range(c, s->dilation_w, 1, 1);
+  kg_check_range(c, s->stride_w, 1, 2);
+  kg_check_range(c, s->k_w, 1, KG_DEPTHWISE_MAX_TAPS);
+  kg_check_range(c, a->whole, 0, 1);
+  kg_check_range(c, a->rectified, a->whole, 1);
+  kg_check_s8(c, a->x_zero);
+  kg_check_clamp(c, a->y_min, a->y_max);
+  if (a->whole) {
+    kg_check_range(c, s->k_h, 3, 3);
+    kg_check_range(c, s->k_w, 3, 3);
+    kg_check_range(c, s->stride_h, s->stride_w, s->stride_w);
+  }
+  kg_check_range(c, a->block_h, 1, s->out_h);
+  kg_check_range(c, a->block_w, 1, s->out_w);
+  if (a->block_h < s->out_h) kg_check_range(c, a->block_h * s->stride_h % 2, 0, 0);
+  if (!c->ok) return 0;
+  kg_check_read(c, a->x, kg_check_mul3(c, s->in_h, s->in_w, s->in_c), 1);
+  kg_check_read(c, a->stream, kg_check_mul3(c, 4, s->in_c, kg_depthwise_dsp_record(s, a->whole)), 4);
+  const int64_t column = 4 * KG_DEPTHWISE_CHANNELS;
+  kg_check_write(c, a->scratch,
+                 kg_check_mul3(c, column, kg_depthwise_dsp_columns(s, a->block_w), kg_depthwise_dsp_strips(s, a->block_h)), 4,
+                 KG_REF_NONE);
+  kg_check_write(c, a->y, kg_check_mul3(c, s->out_h, s->out_w, s->in_c), 1, KG_REF_NONE);
   return kg_check_end(c);
 }

@@ -74,13 +74,13 @@ class Rounding:
         offset = (1 << (right + 6)) + (self.zero << (right + 7)) + (64 if self.rectified else 0)
         return Scaling(multiplier, offset, right + 7, np.zeros(right.shape, bool))
 
-    def settle(self, low: Array, high: Array) -> Scaling | None:
+    def settle(self, low: Array, high: Array, largest: int = SHIFTS[-1]) -> Scaling | None:
         """Scaling with the bits of the reference for all sums in low..high, None where some channel has none.
 
         Channels that models have lost (huge biases, multipliers next to nothing) mostly give one result, whatever comes in. Shifts beyond
-        the largest are taken with fewer bits of the multiplier; that this changes no result is proved step by step of the result.
+        `largest` are taken with fewer bits of the multiplier; that this changes no result is proved step by step of the result.
         """
-        right = np.clip(-self.shift, SHIFTS[0], SHIFTS[-1])
+        right = np.clip(-self.shift, SHIFTS[0], largest)
         excess = -self.shift - right
         found = self.scaling(right, np.where(excess > 0, rounded_shift(self.multiplier, excess), self.multiplier))
         inside = (low > -SUM_LIMIT) & (high < SUM_LIMIT)

@@ -1,0 +1,697 @@
+/* The kernels of depthwise.h for cores with the DSP extension. Results of 3x3 windows come in tiles of two rows by two columns (one by four
+ * where windows lie two apart) with all weights in registers: 48 instructions for 36 products. Other windows go row by row, four columns at
+ * a time, with the weights of one strip in registers. */
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
+  .syntax unified
+  .thumb
+  .text
+
+  .equ SHIFT, 10 /* KG_DEPTHWISE_SHIFT */
+
+/* r0 where to, r1 the rows, r2 columns, r3 bytes between planes: two columns a turn.
+ * r0-r3 become the four planes, r4, r5 the rows, r6, r7 their steps. */
+  .macro PACK upper, lower, low, high
+  ldr \upper, [r4]
+  ldr \lower, [r5]
+  add r4, r6
+  add r5, r7
+  pkhbt \low, \upper, \lower, lsl #16
+  pkhtb \high, \lower, \upper, asr #16
+  .endm
+
+  .balign 4
+  .global kg_depthwise_expand_s8
+  .type kg_depthwise_expand_s8, %function
+kg_depthwise_expand_s8:
+  push {r4-r11, lr}
+  sub sp, #12
+  ldm r1, {r4-r7}
+  and r9, r2, #1
+  sub r2, r9
+  add r8, r0, r2, lsl #2
+  strd r8, r9, [sp] /* where the pairs of columns end in the first plane; the column beside them */
+  add r1, r0, r3
+  add r2, r1, r3
+  add r3, r2
+  cmp r0, r8
+  beq 2f
+1:
+  PACK r10, r11, r8, r10
+  PACK r11, r12, lr, r12
+  sxtb16 r9, r8, ror #8
+  sxtb16 r11, lr, ror #8
+  sxtb16 r8, r8
+  sxtb16 lr, lr
+  strd r9, r11, [r1], #8
+  strd r8, lr, [r0], #8
+  sxtb16 r9, r10, ror #8
+  sxtb16 r11, r12, ror #8
+  sxtb16 r10, r10
+  sxtb16 r12, r12
+  strd r9, r11, [r3], #8
+  ldr r9, [sp]
+  strd r10, r12, [r2], #8
+  cmp r0, r9
+  bne 1b
+2:
+  ldr r9, [sp, #4]
+  cmp r9, #0
+  beq 3f
+  PACK r10, r11, r8, r10
+  sxtb16 r9, r8
+  sxtb16 r8, r8, ror #8
+  str r9, [r0]
+  str r8, [r1]
+  sxtb16 r9, r10
+  sxtb16 r10, r10, ror #8
+  str r9, [r2]
+  str r10, [r3]
+3:
+  add sp, #12
+  pop {r4-r11, pc}
+  .size kg_depthwise_expand_s8, . - kg_depthwise_expand_s8
+
+/* 3x3: where things are on the stack */
+  .equ START, 0 /* then multiplier, offset */
+  .equ SCALING, 4
+  .equ OUT, 12
+  .equ Y_ROW, 16
+  .equ Y_COL, 20
+  .equ END, 24 /* where the last whole tile of a row has its first pair */
+  .equ STRIP, 28
+  .equ LEFT, 32     /* rows */
+  .equ NEXT, 36     /* the second strip of this row of tiles */
+  .equ OUT_ROW, 40
+  .equ TILES, 44    /* bytes of pairs that whole tiles of a row advance by */
+  .equ REST, 48     /* columns beside whole tiles */
+  .equ X, 52
+  .equ STREAM, 56
+  .equ Y, 60
+  .equ PLANE, 64
+  .equ ROWS, 68
+  .equ CHANNELS, 72
+  .equ FRAME, 76 /* with nine saved registers a multiple of eight */
+
+/* r0 x, r1 stream, r2 y, r3 the block; a tile takes 2^columns columns and 2^bytes bytes of pairs */
+  .macro BEGIN columns, bytes
+  push {r4-r11, lr}
+  sub sp, #FRAME
+  ldm r3, {r4-r9} /* strip, plane, y_row, y_col, rows, cols */
+  strd r0, r1, [sp, #X]
+  strd r2, r5, [sp, #Y]
+  strd r6, r7, [sp, #Y_ROW]
+  str r4, [sp, #STRIP]
+  str r8, [sp, #ROWS]
+  lsr r4, r9, #\columns
+  sub r5, r9, r4, lsl #\columns
+  lsl r4, #\bytes
+  strd r4, r5, [sp, #TILES]
+  mov r4, #4
+  str r4, [sp, #CHANNELS]
+  .endm
+
+/* weights of a channel into r4-r9: pairs (0, 1) and (1, 2) of each column; r0, r1 the first strips, r3 the rows */
+  .macro CHANNEL
+  ldrd r0, r1, [sp, #X]
+  ldm r1!, {r4-r9}
+  ldm r1!, {r2, r3, r12}
+  str r1, [sp, #STREAM]
+  strd r2, r3, [sp, #START]
+  str r12, [sp, #SCALING + 4]
+  ldr r2, [sp, #Y]
+  ldr r3, [sp, #ROWS]
+  str r2, [sp, #OUT_ROW]
+  ldr r2, [sp, #STRIP]
+  str r3, [sp, #LEFT]
+  add r1, r0, r2
+  .endm
+
+/* r0 and r1 are the strips of a row of tiles */
+  .macro ROW
+  ldrd r2, r3, [sp, #OUT_ROW] /* and TILES */
+  str r1, [sp, #NEXT]
+  add r3, r0
+  str r2, [sp, #OUT]
+  str r3, [sp, #END]
+  cmp r0, r3
+  .endm
+
+/* on to the next row of tiles, `rows` further; there is none where the flags say equal or less */
+  .macro NEXT_ROW rows
+  ldrd r2, r3, [sp, #STRIP] /* and LEFT */
+  ldrd r0, r12, [sp, #NEXT] /* and OUT_ROW */
+  ldr lr, [sp, #Y_ROW]
+  add r1, r0, r2
+  .if \rows == 2
+  add r12, r12, lr, lsl #1
+  .else
+  add r12, lr
+  .endif
+  str r12, [sp, #OUT_ROW]
+  subs r3, #\rows
+  str r3, [sp, #LEFT]
+  .endm
+
+  .macro NEXT_CHANNEL label
+  ldr r0, [sp, #X]
+  ldrd r1, r2, [sp, #Y] /* and PLANE */
+  ldr r3, [sp, #CHANNELS]
+  add r0, r2
+  adds r1, #1
+  str r0, [sp, #X]
+  str r1, [sp, #Y]
+  subs r3, #1
+  str r3, [sp, #CHANNELS]
+  bne \label
+  add sp, #FRAME
+  pop {r4-r11, pc}
+  .endm
+
+  .macro RESULT sum
+  smmla \sum, \sum, r2, r3
+  ssat \sum, #8, \sum, asr #SHIFT
+  .endm
+
+/* A column x of the upper strip: both halves meet the first two weights in the window above, the lower half the first weight in the window
+ * one row below. a0, b0: what the sums are before. */
+  .macro UPPER rows, a, b, x, k, a0, b0
+  smlad \a, \x, \k, \a0
+  .if \rows == 2
+  smlatb \b, \x, \k, \b0
+  .endif
+  .endm
+
+/* The same of the lower strip: the third weight above, the second and the third below. */
+  .macro LOWER rows, a, b, x, k
+  smlabt \a, \x, \k, \a
+  .if \rows == 2
+  smlad \b, \x, \k, \b
+  .endif
+  .endm
+
+/* Two columns of one or two rows; sums in r10 (row 0), r11 (row 1), r12, lr (second column) */
+  .macro TILE rows
+  ldr lr, [sp, #START]
+  ldrd r2, r3, [r0]
+  UPPER \rows, r10, r11, r2, r4, lr, lr
+  UPPER \rows, r10, r11, r3, r6, r10, r11
+  UPPER \rows, r12, lr, r3, r4, lr, lr
+  ldrd r2, r3, [r0, #8]!
+  UPPER \rows, r10, r11, r2, r8, r10, r11
+  UPPER \rows, r12, lr, r2, r6, r12, lr
+  UPPER \rows, r12, lr, r3, r8, r12, lr
+  ldrd r2, r3, [r1]
+  LOWER \rows, r10, r11, r2, r5
+  LOWER \rows, r10, r11, r3, r7
+  LOWER \rows, r12, lr, r3, r5
+  ldrd r2, r3, [r1, #8]!
+  LOWER \rows, r10, r11, r2, r9
+  LOWER \rows, r12, lr, r2, r7
+  LOWER \rows, r12, lr, r3, r9
+  ldrd r2, r3, [sp, #SCALING]
+  RESULT r10
+  RESULT r12
+  .if \rows == 2
+  RESULT r11
+  RESULT lr
+  .endif
+  ldrd r2, r3, [sp, #OUT] /* and Y_ROW */
+  strb r10, [r2]
+  .if \rows == 2
+  strb r11, [r2, r3]
+  .endif
+  ldrd r10, r11, [sp, #Y_COL] /* and END */
+  add r2, r10
+  strb r12, [r2]
+  .if \rows == 2
+  strb lr, [r2, r3]
+  .endif
+  add r2, r10
+  str r2, [sp, #OUT]
+  cmp r0, r11
+  .endm
+
+/* The last column of an odd number. */
+  .macro LAST rows
+  ldr r12, [sp, #START]
+  ldrd r2, r3, [r0]
+  UPPER \rows, r10, r11, r2, r4, r12, r12
+  UPPER \rows, r10, r11, r3, r6, r10, r11
+  ldr r2, [r0, #8]
+  UPPER \rows, r10, r11, r2, r8, r10, r11
+  ldrd r2, r3, [r1]
+  LOWER \rows, r10, r11, r2, r5
+  LOWER \rows, r10, r11, r3, r7
+  ldr r2, [r1, #8]
+  LOWER \rows, r10, r11, r2, r9
+  ldrd r2, r3, [sp, #SCALING]
+  RESULT r10
+  .if \rows == 2
+  RESULT r11
+  .endif
+  ldrd r2, r3, [sp, #OUT] /* and Y_ROW */
+  strb r10, [r2]
+  .if \rows == 2
+  strb r11, [r2, r3]
+  .endif
+  .endm
+
+  .macro TILES_OF_A_ROW rows
+  beq 12f
+11:
+  TILE \rows
+  bne 11b
+12:
+  ldr r2, [sp, #REST]
+  cbz r2, 13f
+  LAST \rows
+13:
+  .endm
+
+  .balign 4
+  .global kg_depthwise3x3_s8
+  .type kg_depthwise3x3_s8, %function
+kg_depthwise3x3_s8:
+  BEGIN 1, 3
+1:
+  CHANNEL
+  cmp r3, #1
+  beq 3f
+2:
+  ROW
+  TILES_OF_A_ROW 2
+  NEXT_ROW 2
+  cmp r3, #1
+  bgt 2b
+  blt 4f
+3:
+  ROW
+  TILES_OF_A_ROW 1
+4:
+  NEXT_CHANNEL 1b
+  .size kg_depthwise3x3_s8, . - kg_depthwise3x3_s8
+
+/* Windows two columns apart: `columns` sums in r10, r11, r12, lr from one strip, with the weights ka, kb, kc. */
+  .macro THREE op, x, sum, before, ka, kb, kc, last
+  \op \sum, r2, \ka, \before
+  \op \sum, r3, \kb, \sum
+  .if \last
+  ldr r2, [\x, #8]
+  .else
+  ldrd r2, r3, [\x, #8]!
+  .endif
+  \op \sum, r2, \kc, \sum
+  .endm
+
+  .macro APART columns
+  ldr lr, [sp, #START]
+  .irp x, r0, r1
+  ldrd r2, r3, [\x]
+  .ifc \x, r0
+  THREE smlad, r0, r10, lr, r4, r6, r8, (\columns == 1)
+  .if \columns > 1
+  THREE smlad, r0, r11, lr, r4, r6, r8, (\columns == 2)
+  .endif
+  .if \columns > 2
+  THREE smlad, r0, r12, lr, r4, r6, r8, 0
+  THREE smlad, r0, lr, lr, r4, r6, r8, 1
+  .endif
+  .else
+  THREE smlabt, r1, r10, r10, r5, r7, r9, (\columns == 1)
+  .if \columns > 1
+  THREE smlabt, r1, r11, r11, r5, r7, r9, (\columns == 2)
+  .endif
+  .if \columns > 2
+  THREE smlabt, r1, r12, r12, r5, r7, r9, 0
+  THREE smlabt, r1, lr, lr, r5, r7, r9, 1
+  .endif
+  .endif
+  adds \x, #8
+  .endr
+  ldrd r2, r3, [sp, #SCALING]
+  RESULT r10
+  .if \columns > 1
+  RESULT r11
+  .endif
+  .if \columns > 2
+  RESULT r12
+  RESULT lr
+  .endif
+  ldr r2, [sp, #OUT]
+  strb r10, [r2]
+  ldr r10, [sp, #Y_COL]
+  add r2, r10
+  .if \columns > 1
+  strb r11, [r2]
+  add r2, r10
+  .endif
+  .if \columns > 2
+  strb r12, [r2]
+  add r2, r10
+  strb lr, [r2]
+  add r2, r10
+  .endif
+  str r2, [sp, #OUT]
+  .endm
+
+  .balign 4
+  .global kg_depthwise3x3_step2_s8
+  .type kg_depthwise3x3_step2_s8, %function
+kg_depthwise3x3_step2_s8:
+  BEGIN 2, 5
+1:
+  CHANNEL
+2:
+  ROW
+  beq 4f
+3:
+  APART 4
+  ldr r3, [sp, #END]
+  cmp r0, r3
+  bne 3b
+4:
+  ldr r2, [sp, #REST]
+  lsrs r3, r2, #1
+  beq 5f
+  APART 2
+  ldr r2, [sp, #REST]
+5:
+  lsls r2, #31
+  beq 6f
+  APART 1
+6:
+  NEXT_ROW 1
+  bne 2b
+  NEXT_CHANNEL 1b
+  .size kg_depthwise3x3_step2_s8, . - kg_depthwise3x3_step2_s8
+
+/* Windows of any height: where things are on the stack */
+  .equ G_START, 0 /* then multiplier, offset, shift */
+  .equ G_SCALING, 4
+  .equ G_FORM, 16
+  .equ G_OUT, 20
+  .equ G_Y_COL, 24
+  .equ G_STRIP, 28
+  .equ G_END, 32 /* of the weights of a row */
+  .equ G_K, 36
+  .equ G_X, 40
+  .equ G_LEFT, 44 /* columns */
+  .equ G_ROWS, 48
+  .equ G_AT, 52 /* row of the window */
+  .equ G_OUT_ROW, 56
+  .equ G_PLANE, 60 /* of the channel */
+  .equ G_STREAM, 64
+  .equ G_Y, 68
+  .equ G_CHANNELS, 72
+  .equ G_BLOCK, 76
+  .equ G_FRAME, 84
+
+/* of a kg_depthwise_block */
+  .equ B_PLANE, 4
+  .equ B_Y_ROW, 8
+  .equ B_ROWS, 16
+  .equ B_COLS, 20
+  .equ B_STEP, 24
+  .equ B_SET, 32
+  .equ B_RECORD, 36
+  .equ B_RECTIFIED, 40
+
+  .balign 4
+  .type begin, %function
+begin:
+  ldr r4, [r3] /* strip */
+  ldr r5, [r3, #12] /* y_col */
+  ldr r6, [r3, #B_RECTIFIED]
+  str r4, [sp, #G_STRIP]
+  str r5, [sp, #G_Y_COL]
+  str r6, [sp, #G_FORM]
+  strd r0, r1, [sp, #G_PLANE]
+  str r2, [sp, #G_Y]
+  mov r4, #4
+  strd r4, r3, [sp, #G_CHANNELS]
+channel:
+  ldr r3, [sp, #G_BLOCK]
+  ldrd r0, r1, [sp, #G_STREAM] /* and Y */
+  ldrd r4, r5, [r3, #B_SET]    /* and RECORD */
+  add r5, r0
+  sub r6, r5, #16
+  ldm r6, {r6-r9}
+  stm sp, {r6-r9}
+  ldr r6, [r3, #B_ROWS]
+  mov r7, #0
+  strd r6, r7, [sp, #G_ROWS] /* and AT */
+  str r1, [sp, #G_OUT_ROW]
+  b row
+  .size begin, . - begin
+
+/* The next row, or the first row of the next channel; equal where there is none. */
+  .type next, %function
+next:
+  ldr r3, [sp, #G_BLOCK]
+  ldrd r0, r1, [sp, #G_ROWS] /* and AT */
+  ldr r2, [r3, #B_STEP]
+  add r1, r2
+  subs r0, #1
+  strd r0, r1, [sp, #G_ROWS]
+  bne row
+  ldr r2, [sp, #G_CHANNELS]
+  ldrd r0, r1, [sp, #G_PLANE] /* and STREAM */
+  subs r2, #1
+  it eq
+  bxeq lr
+  str r2, [sp, #G_CHANNELS]
+  ldr r4, [r3, #B_PLANE]
+  ldr r5, [r3, #B_RECORD]
+  ldr r6, [sp, #G_Y]
+  add r0, r4
+  add r1, r5
+  add r6, #1
+  strd r0, r1, [sp, #G_PLANE]
+  str r6, [sp, #G_Y]
+  b channel
+row:
+  ldrd r0, r1, [sp, #G_AT] /* and OUT_ROW */
+  ldrd r4, r5, [sp, #G_PLANE] /* and STREAM */
+  ldr r2, [sp, #G_STRIP]
+  lsr r6, r0, #1
+  mla r4, r6, r2, r4
+  ldr r2, [r3, #B_SET]
+  tst r0, #1
+  it ne
+  addne r5, r2
+  strd r5, r4, [sp, #G_K] /* and X */
+  add r5, r2
+  str r5, [sp, #G_END]
+  str r1, [sp, #G_OUT]
+  ldr r2, [r3, #B_Y_ROW]
+  ldr r4, [r3, #B_COLS]
+  add r1, r2
+  str r1, [sp, #G_OUT_ROW]
+  str r4, [sp, #G_LEFT]
+  movs r2, #1
+  bx lr
+  .size next, . - next
+
+/* `count` sums in r8-r11 become results; r2 multiplier, r3 offset, r12 shift, r4 = -128 */
+  .macro RECTIFIED sum
+  lsl \sum, #8
+  smmla \sum, \sum, r2, r3
+  asr \sum, r12
+  ssat \sum, #8, \sum
+  .endm
+
+  .macro SIGNED sum
+  lsl \sum, #8
+  smmul \sum, \sum, r2
+  adds \sum, #64
+  and r5, r4, \sum, asr #31
+  add \sum, r5
+  add \sum, r3
+  asr \sum, r12
+  ssat \sum, #8, \sum
+  .endm
+
+  .macro FINISH name, count, sums:vararg
+  .balign 4
+  .type \name, %function
+\name:
+  add r7, sp, #G_SCALING
+  ldm r7, {r2, r3, r12}
+  ldr r6, [sp, #G_FORM]
+  cmp r6, #0
+  beq 1f
+  .irp sum, \sums
+  RECTIFIED \sum
+  .endr
+  b 2f
+1:
+  mvn r4, #127
+  .irp sum, \sums
+  SIGNED \sum
+  .endr
+2:
+  ldrd r2, r3, [sp, #G_OUT] /* and Y_COL */
+  strb r8, [r2]
+  .if \count == 1
+  add r2, r3
+  .else
+  strb r9, [r2, r3]
+  add r2, r2, r3, lsl #1
+  .endif
+  .if \count == 4
+  strb r10, [r2]
+  strb r11, [r2, r3]
+  add r2, r2, r3, lsl #1
+  .endif
+  str r2, [sp, #G_OUT]
+  bx lr
+  .size \name, . - \name
+  .endm
+
+  FINISH finish4, 4, r8, r9, r10, r11
+  FINISH finish2, 2, r8, r9
+  FINISH finish1, 1, r8
+
+SUM0 .req r8
+SUM1 .req r9
+SUM2 .req r10
+SUM3 .req r11
+TAP0 .req r2
+TAP1 .req r3
+TAP2 .req r4
+TAP3 .req r5
+TAP4 .req r6
+TAP5 .req r7
+TAP6 .req r12
+
+/* weights of a strip: two columns a word */
+  .macro WEIGHTS taps
+  .if \taps == 1
+  ldr r2, [r1], #4
+  .elseif \taps == 3
+  ldrd r2, r4, [r1], #8
+  .elseif \taps == 5
+  ldm r1!, {r2, r4, r6}
+  .else
+  ldm r1!, {r2, r4, r6, r12}
+  .endif
+  .if \taps > 1
+  sxtb16 TAP1, TAP0, ror #8
+  sxtb16 TAP0, TAP0
+  .else
+  sxtb16 TAP0, TAP0
+  .endif
+  .if \taps > 3
+  sxtb16 TAP3, TAP2, ror #8
+  sxtb16 TAP2, TAP2
+  .elseif \taps == 3
+  sxtb16 TAP2, TAP2
+  .endif
+  .if \taps == 5
+  sxtb16 TAP4, TAP4
+  .endif
+  .if \taps == 7
+  sxtb16 TAP5, TAP4, ror #8
+  sxtb16 TAP4, TAP4
+  sxtb16 TAP6, TAP6
+  .endif
+  .endm
+
+/* column q, in x, goes to all windows that see it */
+  .macro USE taps, step, count, q, x
+  .irp i, 0, 1, 2, 3
+  .irp j, 0, 1, 2, 3, 4, 5, 6
+  .if (\i < \count) && (\j < \taps) && (\i * \step + \j == \q)
+  smlad SUM\i, \x, TAP\j, SUM\i
+  .endif
+  .endr
+  .endr
+  .endm
+
+  .macro STRIP_OF_A_TILE taps, step, count
+  WEIGHTS \taps
+  .set WORDS, (\count - 1) * \step + \taps
+  .set Q, 0
+  .rept 13
+  .if (\taps < 7) && (Q + 1 < WORDS)
+  ldrd lr, r12, [r0, #4 * Q]
+  USE \taps, \step, \count, Q, lr
+  USE \taps, \step, \count, (Q + 1), r12
+  .set Q, Q + 2
+  .elseif Q < WORDS
+  ldr lr, [r0, #4 * Q]
+  USE \taps, \step, \count, Q, lr
+  .set Q, Q + 1
+  .endif
+  .endr
+  .endm
+
+  .macro TILE_OF taps, step, count, finish
+  ldrd r1, r0, [sp, #G_K] /* and X */
+  ldr r8, [sp, #G_START]
+  add r2, r0, #4 * \step * \count
+  str r2, [sp, #G_X]
+  .if \count > 1
+  mov r9, r8
+  .endif
+  .if \count > 2
+  mov r10, r8
+  mov r11, r8
+  .endif
+9:
+  STRIP_OF_A_TILE \taps, \step, \count
+  .if \taps < 7
+  ldrd lr, r12, [sp, #G_STRIP] /* and END */
+  add r0, lr
+  cmp r1, r12
+  .else
+  ldr lr, [sp, #G_STRIP]
+  add r0, lr
+  ldr lr, [sp, #G_END]
+  cmp r1, lr
+  .endif
+  bne 9b
+  bl \finish
+  .endm
+
+  .macro GENERAL taps, step
+  .balign 4
+  .global kg_depthwise_\taps\()_\step
+  .type kg_depthwise_\taps\()_\step, %function
+kg_depthwise_\taps\()_\step:
+  push {r4-r11, lr}
+  sub sp, #G_FRAME
+  bl begin
+1:
+  ldr r3, [sp, #G_LEFT]
+  subs r3, #4
+  blt 3f
+  str r3, [sp, #G_LEFT]
+  TILE_OF \taps, \step, 4, finish4
+  b 1b
+3:
+  lsls r2, r3, #30 /* 4 less than what is left: the same lowest bits */
+  bpl 4f
+  TILE_OF \taps, \step, 2, finish2
+  ldr r3, [sp, #G_LEFT]
+4:
+  lsls r2, r3, #31
+  beq 5f
+  TILE_OF \taps, \step, 1, finish1
+5:
+  bl next
+  bne 1b
+  add sp, #G_FRAME
+  pop {r4-r11, pc}
+  .size kg_depthwise_\taps\()_\step, . - kg_depthwise_\taps\()_\step
+  .endm
+
+  GENERAL 1, 1
+  GENERAL 3, 1
+  GENERAL 5, 1
+  GENERAL 7, 1
+  GENERAL 1, 2
+  GENERAL 3, 2
+  GENERAL 5, 2
+  GENERAL 7, 2
+#endif

@@ -1,0 +1,34 @@
+/* Sizes that the kernel for cores with the DSP extension and its check share. */
+#ifndef KG_OPS_DEPTHWISE_CONV2D_DSP_H
+#define KG_OPS_DEPTHWISE_CONV2D_DSP_H
+
+#include "../../common/dsp/depthwise.h"
+#include "depthwise_conv2d.h"
+
+/* Columns of weights: an odd number. */
+static inline int32_t kg_depthwise_dsp_taps(const kg_depthwise_shape *s) { return s->k_w | 1; }
+
+/* Columns of a plane for `cols` results in a row. */
+static inline int32_t kg_depthwise_dsp_columns(const kg_depthwise_shape *s, int32_t cols) {
+  return (cols - 1) * s->stride_w + kg_depthwise_dsp_taps(s);
+}
+
+/* Strips that a window reaches into. */
+static inline int32_t kg_depthwise_dsp_window(const kg_depthwise_shape *s) { return (s->k_h + 1 + s->stride_h % 2) / 2; }
+
+/* Strips for `rows` rows of results. */
+static inline int32_t kg_depthwise_dsp_strips(const kg_depthwise_shape *s, int32_t rows) {
+  return (rows - 1) * s->stride_h / 2 + kg_depthwise_dsp_window(s);
+}
+
+/* Words of weights of a channel for windows that start in an upper row. */
+static inline int32_t kg_depthwise_dsp_set(const kg_depthwise_shape *s) {
+  return kg_depthwise_dsp_window(s) * ((kg_depthwise_dsp_taps(s) + 1) / 2);
+}
+
+/* Words of a channel in the stream. */
+static inline int32_t kg_depthwise_dsp_record(const kg_depthwise_shape *s, int32_t whole) {
+  return whole ? 9 : kg_depthwise_dsp_set(s) * (1 + s->stride_h % 2) + 4;
+}
+
+#endif

@@ -1,0 +1,182 @@
+"""depthwise_conv2d for cores with the DSP extension: frozen int8 weights, four channels at a time, each expanded into a plane of pairs
+(csrc/common/dsp/depthwise.h).
+
+The input's zero point stands in the borders and is folded into a start value; sums are scaled as in dsp_rounding. 3x3 windows keep all
+weights in registers; there each channel's shift moves into its weights, so that the shift of the result is the same for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kilograd.ir.graph import Array, DType, Graph, Kind, Node
+from kilograd.ops import fields, operator, support
+from kilograd.ops.base import Blob, KernelCall, Operand, Scratch
+from kilograd.ops.depthwise_conv2d import DepthwiseConv2D
+from kilograd.ops.dsp_rounding import Rounding, Scaling, start_values, sum_range
+from kilograd.ops.fixed_point import quantize_multipliers
+from kilograd.ops.linear import layer_parts, weight_zero
+from kilograd.ops.variant import Variant, register_variant
+from kilograd.ops.windows import shape_fields
+
+CHANNELS = 4  # KG_DEPTHWISE_CHANNELS
+MAX_TAPS = 7  # KG_DEPTHWISE_MAX_TAPS
+WHOLE_SHIFT = 10  # KG_DEPTHWISE_SHIFT
+FRACTION = range(2, 9)  # bits of the start value and the weights below one, where shifts move into the weights
+MAX_SCRATCH = 3072
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How many results are computed from one filling of the planes."""
+
+    rows: int
+    cols: int
+    scratch: int
+
+
+def window_strips(k_h: int, stride: int) -> int:
+    """Strips of two rows that a window reaches into; with an odd stride some windows start in a strip's lower row."""
+    return (k_h + 1 + stride % 2) // 2
+
+
+def choose_blocks(out: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]) -> Blocks | None:
+    """Whole rows where they fit, and as many as fit; None where nothing does."""
+
+    def columns(cols: int) -> int:
+        return (cols - 1) * stride[1] + (kernel[1] | 1)
+
+    def strips(rows: int) -> int:
+        return (rows - 1) * stride[0] // 2 + window_strips(kernel[0], stride[0])
+
+    def scratch(rows: int, cols: int) -> int:
+        return 4 * CHANNELS * columns(cols) * strips(rows)
+
+    step = 1 if stride[0] % 2 == 0 else 2
+    least = min(step, out[0])
+    cols = out[1] if scratch(least, out[1]) <= MAX_SCRATCH else max((c for c in range(4, out[1], 4) if scratch(least, c) <= MAX_SCRATCH), default=0)
+    if not cols:
+        return None
+    rows = max(r for r in (*range(least, out[0], step), out[0]) if scratch(r, cols) <= MAX_SCRATCH)
+    turns = -(-out[0] // rows)
+    even = min(-(-out[0] // (turns * step)) * step, rows)  # blocks of much the same size
+    return Blocks(even, cols, scratch(even, cols))
+
+
+def pairs(upper: Array, lower: Array) -> Array:
+    """Words of two int16."""
+    return ((upper & 0xFFFF) | (lower & 0xFFFF) << 16).astype(np.uint32)
+
+
+def whole_records(weights: Array, start: Array, s: Scaling) -> Array:
+    """uint32 [c, 9] for 3x3 windows; weights int8 [c, 3, 3]."""
+    fraction = np.where(s.constant, 0, WHOLE_SHIFT + 8 - s.shift)
+    w = weights.astype(np.int64) << fraction[:, None, None]
+    offset = np.where(s.constant, s.offset << (WHOLE_SHIFT - 7), s.offset >> np.where(s.constant, 0, 8 - fraction))
+    columns = np.stack([pairs(w[:, 0], w[:, 1]), pairs(w[:, 1], w[:, 2])], axis=2).reshape(-1, 6)
+    scaling = np.stack([start << fraction, s.multiplier, offset], axis=1).astype(np.int32).view(np.uint32)
+    return np.concatenate([columns, scaling], axis=1)
+
+
+def weight_sets(weights: Array, stride: int) -> Array:
+    """uint32 [c, words]: two columns a word, for windows that start in an upper row, then for those that start in a lower one."""
+    count, k_h, k_w = weights.shape
+    strips, width = window_strips(k_h, stride), (k_w | 1) + 1
+    sets = []
+    for first in range(1 + stride % 2):
+        w = np.zeros((count, 2 * strips, width), np.int8)
+        w[:, first : first + k_h, :k_w] = weights
+        words = w.reshape(count, strips, 2, width // 2, 2).transpose(0, 1, 3, 2, 4)  # channel, strip, word, row, column
+        sets.append(np.ascontiguousarray(words).reshape(count, -1).view(np.uint32))
+    return np.concatenate(sets, axis=1)
+
+
+def records(weights: Array, start: Array, s: Scaling, stride: int) -> Array:
+    """uint32 [c, words] for windows of any height."""
+    scaling = np.concatenate([start[:, None].astype(np.int32), s.words()], axis=1)
+    return np.concatenate([weight_sets(weights, stride), scaling.view(np.uint32)], axis=1)
+
+
+@register_variant
+class DepthwiseConv2DDsp(Variant):
+    """Planes of pairs with SMLAD."""
+
+    op = "depthwise_conv2d"
+    name = "dsp"
+    needs = frozenset({"dsp"})
+    kernels = ("depthwise_conv2d_dsp_s8",)
+
+    @staticmethod
+    def _operands(graph: Graph, node: Node) -> tuple[Array, Array]:
+        """Weights int8 [c, k_h, k_w] and start values int64 [c]."""
+        w = graph[node.inputs[1]]
+        assert w.data is not None
+        weights = w.data[0].transpose(2, 0, 1)
+        bias = graph[node.inputs[2]].data if fields.optional(node, 2) else None
+        return weights, start_values(weights.reshape(weights.shape[0], -1), bias, graph[node.inputs[0]].q.z)
+
+    @staticmethod
+    def _rounding(graph: Graph, node: Node) -> Rounding:
+        layer, y = operator(node.op), graph[node.outputs[0]]
+        assert isinstance(layer, DepthwiseConv2D)
+        multiplier, shift = (v.astype(np.int64) for v in quantize_multipliers(layer.multipliers(graph, node)))
+        return Rounding(multiplier, shift, y.q.z, fields.activation_range(graph, y.name, node.attrs["activation"]))
+
+    def _settled(self, graph: Graph, node: Node) -> tuple[Scaling | None, bool]:
+        """How sums are scaled, and whether all weights of a window stay in registers."""
+        weights, start = self._operands(graph, node)
+        rounding, (low, high) = self._rounding(graph, node), sum_range(weights.reshape(weights.shape[0], -1), start)
+        if weights.shape[1:] == (3, 3) and node.attrs["stride"] in ((1, 1), (2, 2)) and rounding.rectified:
+            found = rounding.settle(low, high, WHOLE_SHIFT + 1 - FRACTION[0])
+            if found is not None and (found.constant | (found.shift >= WHOLE_SHIFT + 8 - FRACTION[-1])).all():
+                return found, True
+        return rounding.settle(low, high), False
+
+    @staticmethod
+    def _blocks(graph: Graph, node: Node) -> Blocks | None:
+        out, kernel = graph[node.outputs[0]].shape[1:3], graph[node.inputs[1]].shape[1:3]
+        return choose_blocks((out[0], out[1]), (kernel[0], kernel[1]), node.attrs["stride"])
+
+    def fits(self, graph: Graph, node: Node) -> bool:
+        x, w, bias = graph[node.inputs[0]], graph[node.inputs[1]], fields.optional(node, 2)
+        constant = w.kind is Kind.CONST and (not bias or graph[bias].kind is Kind.CONST)
+        plain = x.dtype is DType.INT8 and not layer_parts(graph, node).live and not weight_zero(graph, w.name)
+        if not (plain and constant) or support.mask_name(node) or w.shape[3] != x.shape[3] or x.shape[3] < CHANNELS:
+            return False
+        if node.attrs["dilation"] != (1, 1) or node.attrs["stride"][1] > 2 or w.shape[2] > MAX_TAPS or self._blocks(graph, node) is None:
+            return False
+        return self._settled(graph, node)[0] is not None
+
+    def lower(self, graph: Graph, node: Node) -> KernelCall:
+        x, w, y = graph[node.inputs[0]], graph[node.inputs[1]], graph[node.outputs[0]]
+        weights, start = self._operands(graph, node)
+        rounding, blocks = self._rounding(graph, node), self._blocks(graph, node)
+        scaling, whole = self._settled(graph, node)
+        assert scaling is not None and blocks is not None
+        weights = np.where(scaling.constant[:, None, None], 0, weights).astype(np.int8)
+        start = np.where(scaling.constant, 0, start)
+        packed = whole_records(weights, start, scaling) if whole else records(weights, start, scaling, node.attrs["stride"][0])
+        return KernelCall(
+            "depthwise_conv2d_dsp_s8",
+            {
+                "x": Operand(x.name),
+                "y": Operand(y.name),
+                "stream": Blob(packed),
+                "scratch": Scratch(),
+                **shape_fields(x.shape, y.shape[1:3], {"multiplier": 1}, w.shape[1:3], node.attrs, 0),
+                "block_h": blocks.rows,
+                "block_w": blocks.cols,
+                "whole": int(whole),
+                "rectified": int(rounding.rectified),
+                "x_zero": x.q.z,
+                "y_min": rounding.limits[0],
+                "y_max": rounding.limits[1],
+            },
+        )
+
+    def scratch_bytes(self, graph: Graph, node: Node) -> int:
+        blocks = self._blocks(graph, node)
+        assert blocks is not None
+        return blocks.scratch
