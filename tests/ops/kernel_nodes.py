@@ -398,6 +398,7 @@ NODES: dict[str, Callable[[], Case]] = {
     "lstm_ref_s8": lambda: lstm("lstm"),
     "lstm_grad_ref_s16": lambda: lstm("lstm_grad"),
     "conv2d_dsp_s8": lambda: variant("conv2d", "dsp"),
+    "depthwise_conv2d_dsp_s8": lambda: variant("depthwise_conv2d", "dsp"),
     "fully_connected_dsp_s8": lambda: variant("fully_connected", "dsp"),
 }  # fmt: skip
 

@@ -436,7 +436,8 @@ channel:
   add r5, r0
   sub r6, r5, #16
   ldm r6, {r6-r9}
-  stm sp, {r6-r9}
+  strd r6, r7, [sp, #G_START]
+  strd r8, r9, [sp, #G_START + 8]
   ldr r6, [r3, #B_ROWS]
   mov r7, #0
   strd r6, r7, [sp, #G_ROWS] /* and AT */

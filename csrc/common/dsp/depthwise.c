@@ -8,10 +8,18 @@ typedef void general(const uint32_t *x, const void *stream, int8_t *y, const kg_
 general kg_depthwise_1_1, kg_depthwise_3_1, kg_depthwise_5_1, kg_depthwise_7_1;
 general kg_depthwise_1_2, kg_depthwise_3_2, kg_depthwise_5_2, kg_depthwise_7_2;
 
+/* Direct calls, from which the firmware's stack is bounded. */
 void kg_depthwise_s8(const uint32_t *x, const void *stream, int8_t *y, const kg_depthwise_block *b, int32_t taps, int32_t step) {
-  static general *const kernels[8] = {kg_depthwise_1_1, kg_depthwise_3_1, kg_depthwise_5_1, kg_depthwise_7_1,
-                                      kg_depthwise_1_2, kg_depthwise_3_2, kg_depthwise_5_2, kg_depthwise_7_2};
-  kernels[(step - 1) * 4 + taps / 2](x, stream, y, b);
+  switch (10 * taps + step) {
+  case 11: kg_depthwise_1_1(x, stream, y, b); break;
+  case 12: kg_depthwise_1_2(x, stream, y, b); break;
+  case 31: kg_depthwise_3_1(x, stream, y, b); break;
+  case 32: kg_depthwise_3_2(x, stream, y, b); break;
+  case 51: kg_depthwise_5_1(x, stream, y, b); break;
+  case 52: kg_depthwise_5_2(x, stream, y, b); break;
+  case 71: kg_depthwise_7_1(x, stream, y, b); break;
+  default: kg_depthwise_7_2(x, stream, y, b); break;
+  }
 }
 
 #else
