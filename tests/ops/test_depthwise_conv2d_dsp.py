@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kilograd.errors import GraphError
 from kilograd.ir.graph import Kind, Node, QuantParams
 from kilograd.ops import operator
-from kilograd.ops.base import Blob, KernelCall
-from kilograd.ops.depthwise_conv2d_dsp import MAX_SCRATCH, choose_blocks, window_strips
+from kilograd.ops.base import KernelCall
+from kilograd.ops.depthwise_conv2d_dsp import MAX_SCRATCH
 from kilograd.ops.variant import variants
 from tests.ops.nodes import Bench, activation_quant
 from tests.ops.runner import assert_same

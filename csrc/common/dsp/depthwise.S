@@ -80,20 +80,21 @@ kg_depthwise_expand_s8:
   .equ END, 24 /* where the last whole tile of a row has its first pair */
   .equ STRIP, 28
   .equ LEFT, 32     /* rows */
-  .equ NEXT, 36     /* the second strip of this row of tiles */
-  .equ OUT_ROW, 40
-  .equ TILES, 44    /* bytes of pairs that whole tiles of a row advance by */
-  .equ REST, 48     /* columns beside whole tiles */
+  .equ SKIP, 36     /* bytes of pairs from the end of a row of tiles to the next one */
+  .equ OUT_SKIP, 40 /* the same of results */
+  .equ REST, 44     /* columns beside whole tiles */
+  .equ TILES, 48    /* bytes of pairs that whole tiles of a row advance by */
   .equ X, 52
   .equ STREAM, 56
   .equ Y, 60
   .equ PLANE, 64
   .equ ROWS, 68
   .equ CHANNELS, 72
-  .equ FRAME, 76 /* with nine saved registers a multiple of eight */
+  .equ SHIFT_BITS, 76
+  .equ FRAME, 84 /* with nine saved registers a multiple of eight */
 
-/* r0 x, r1 stream, r2 y, r3 the block; a tile takes 2^columns columns and 2^bytes bytes of pairs */
-  .macro BEGIN columns, bytes
+/* r0 x, r1 stream, r2 y, r3 the block; a tile takes 2^columns columns of `rows` rows and 2^bytes bytes of pairs */
+  .macro BEGIN rows, columns, bytes
   push {r4-r11, lr}
   sub sp, #FRAME
   ldm r3, {r4-r9} /* strip, plane, y_row, y_col, rows, cols */
@@ -102,54 +103,56 @@ kg_depthwise_expand_s8:
   strd r6, r7, [sp, #Y_ROW]
   str r4, [sp, #STRIP]
   str r8, [sp, #ROWS]
-  lsr r4, r9, #\columns
-  sub r5, r9, r4, lsl #\columns
-  lsl r4, #\bytes
-  strd r4, r5, [sp, #TILES]
+  lsr r5, r9, #\columns
+  lsl r0, r5, #\bytes
+  sub r1, r9, r5, lsl #\columns
+  strd r1, r0, [sp, #REST]
+  sub r4, r0
+  .if \rows == 2
+  lsl r6, #1
+  .endif
+  lsl r5, #\columns
+  .if \columns == 2 /* beside fours a couple advances, too */
+  and r0, r1, #2
+  add r5, r0
+  sub r4, r4, r0, lsl #3
+  .endif
+  mls r6, r5, r7, r6
+  strd r4, r6, [sp, #SKIP]
   mov r4, #4
   str r4, [sp, #CHANNELS]
   .endm
 
-/* weights of a channel into r4-r9: pairs (0, 1) and (1, 2) of each column; r0, r1 the first strips, r3 the rows */
+/* weights of a channel into r4-r9: pairs (0, 1) and (1, 2) of each column; r0, r1 the first strips, r3 the rows, r12 the shift */
   .macro CHANNEL
   ldrd r0, r1, [sp, #X]
   ldm r1!, {r4-r9}
-  ldm r1!, {r2, r3, r12}
+  ldm r1!, {r2, r3, r10, r12}
   str r1, [sp, #STREAM]
   strd r2, r3, [sp, #START]
-  str r12, [sp, #SCALING + 4]
   ldr r2, [sp, #Y]
+  str r12, [sp, #SHIFT_BITS]
+  strd r10, r2, [sp, #SCALING + 4] /* and OUT */
+  ldrd r11, r2, [sp, #TILES] /* and X */
   ldr r3, [sp, #ROWS]
-  str r2, [sp, #OUT_ROW]
+  add r11, r2
   ldr r2, [sp, #STRIP]
-  str r3, [sp, #LEFT]
+  str r11, [sp, #END]
   add r1, r0, r2
   .endm
 
-/* r0 and r1 are the strips of a row of tiles */
-  .macro ROW
-  ldrd r2, r3, [sp, #OUT_ROW] /* and TILES */
-  str r1, [sp, #NEXT]
-  add r3, r0
-  str r2, [sp, #OUT]
-  str r3, [sp, #END]
-  cmp r0, r3
-  .endm
-
-/* on to the next row of tiles, `rows` further; there is none where the flags say equal or less */
-  .macro NEXT_ROW rows
-  ldrd r2, r3, [sp, #STRIP] /* and LEFT */
-  ldrd r0, r12, [sp, #NEXT] /* and OUT_ROW */
-  ldr lr, [sp, #Y_ROW]
-  add r1, r0, r2
-  .if \rows == 2
-  add r12, r12, lr, lsl #1
-  .else
-  add r12, lr
-  .endif
-  str r12, [sp, #OUT_ROW]
-  subs r3, #\rows
-  str r3, [sp, #LEFT]
+/* on to the next row of tiles */
+  .macro NEXT_ROW
+  ldrd r2, r3, [sp, #SKIP] /* and OUT_SKIP */
+  ldr r12, [sp, #OUT]
+  add r0, r2
+  add r1, r2
+  add r12, r3
+  ldrd r2, r3, [sp, #END] /* and STRIP */
+  str r12, [sp, #OUT]
+  add r2, r3
+  ldr r3, [sp, #LEFT]
+  str r2, [sp, #END]
   .endm
 
   .macro NEXT_CHANNEL label
@@ -167,9 +170,23 @@ kg_depthwise_expand_s8:
   pop {r4-r11, pc}
   .endm
 
-  .macro RESULT sum
+/* Sums become results; `fixed`: the shift is KG_DEPTHWISE_SHIFT. */
+  .macro RESULTS fixed, sums:vararg
+  ldrd r2, r3, [sp, #SCALING]
+  .irp sum, \sums
   smmla \sum, \sum, r2, r3
+  .endr
+  .if \fixed
+  .irp sum, \sums
   ssat \sum, #8, \sum, asr #SHIFT
+  .endr
+  .else
+  ldr r2, [sp, #SHIFT_BITS]
+  .irp sum, \sums
+  asr \sum, r2
+  ssat \sum, #8, \sum
+  .endr
+  .endif
   .endm
 
 /* A column x of the upper strip: both halves meet the first two weights in the window above, the lower half the first weight in the window
@@ -190,7 +207,7 @@ kg_depthwise_expand_s8:
   .endm
 
 /* Two columns of one or two rows; sums in r10 (row 0), r11 (row 1), r12, lr (second column) */
-  .macro TILE rows
+  .macro TILE rows, fixed
   ldr lr, [sp, #START]
   ldrd r2, r3, [r0]
   UPPER \rows, r10, r11, r2, r4, lr, lr
@@ -208,12 +225,10 @@ kg_depthwise_expand_s8:
   LOWER \rows, r10, r11, r2, r9
   LOWER \rows, r12, lr, r2, r7
   LOWER \rows, r12, lr, r3, r9
-  ldrd r2, r3, [sp, #SCALING]
-  RESULT r10
-  RESULT r12
   .if \rows == 2
-  RESULT r11
-  RESULT lr
+  RESULTS \fixed, r10, r11, r12, lr
+  .else
+  RESULTS \fixed, r10, r12
   .endif
   ldrd r2, r3, [sp, #OUT] /* and Y_ROW */
   strb r10, [r2]
@@ -232,7 +247,7 @@ kg_depthwise_expand_s8:
   .endm
 
 /* The last column of an odd number. */
-  .macro LAST rows
+  .macro LAST rows, fixed
   ldr r12, [sp, #START]
   ldrd r2, r3, [r0]
   UPPER \rows, r10, r11, r2, r4, r12, r12
@@ -244,10 +259,10 @@ kg_depthwise_expand_s8:
   LOWER \rows, r10, r11, r3, r7
   ldr r2, [r1, #8]
   LOWER \rows, r10, r11, r2, r9
-  ldrd r2, r3, [sp, #SCALING]
-  RESULT r10
   .if \rows == 2
-  RESULT r11
+  RESULTS \fixed, r10, r11
+  .else
+  RESULTS \fixed, r10
   .endif
   ldrd r2, r3, [sp, #OUT] /* and Y_ROW */
   strb r10, [r2]
@@ -256,42 +271,52 @@ kg_depthwise_expand_s8:
   .endif
   .endm
 
-  .macro TILES_OF_A_ROW rows
+  .macro TILES_OF_A_ROW rows, fixed
+  ldrd r2, r3, [sp, #REST] /* and TILES */
+  cmp r3, #0
   beq 12f
 11:
-  TILE \rows
+  TILE \rows, \fixed
   bne 11b
-12:
   ldr r2, [sp, #REST]
-  cbz r2, 13f
-  LAST \rows
+12:
+  cmp r2, #0
+  beq 13f
+  LAST \rows, \fixed
 13:
+  .endm
+
+  .macro CHANNEL_3X3 fixed
+  subs r3, #1 /* LEFT: rows less one */
+  beq 3f
+2:
+  str r3, [sp, #LEFT]
+  TILES_OF_A_ROW 2, \fixed
+  NEXT_ROW
+  subs r3, #2
+  bgt 2b
+  blt 4f
+3:
+  TILES_OF_A_ROW 1, \fixed
+4:
+  NEXT_CHANNEL 1b
   .endm
 
   .balign 4
   .global kg_depthwise3x3_s8
   .type kg_depthwise3x3_s8, %function
 kg_depthwise3x3_s8:
-  BEGIN 1, 3
+  BEGIN 2, 1, 3
 1:
   CHANNEL
-  cmp r3, #1
-  beq 3f
-2:
-  ROW
-  TILES_OF_A_ROW 2
-  NEXT_ROW 2
-  cmp r3, #1
-  bgt 2b
-  blt 4f
-3:
-  ROW
-  TILES_OF_A_ROW 1
-4:
-  NEXT_CHANNEL 1b
+  cmp r12, #SHIFT
+  bne 5f
+  CHANNEL_3X3 1
+5:
+  CHANNEL_3X3 0
   .size kg_depthwise3x3_s8, . - kg_depthwise3x3_s8
 
-/* Windows two columns apart: `columns` sums in r10, r11, r12, lr from one strip, with the weights ka, kb, kc. */
+/* Windows two columns apart: one sum from one strip, with the weights ka, kb, kc. */
   .macro THREE op, x, sum, before, ka, kb, kc, last
   \op \sum, r2, \ka, \before
   \op \sum, r3, \kb, \sum
@@ -303,11 +328,10 @@ kg_depthwise3x3_s8:
   \op \sum, r2, \kc, \sum
   .endm
 
-  .macro APART columns
+/* 4, 2 or 1 columns; sums in r10, r11, r12, lr */
+  .macro APART columns, fixed
   ldr lr, [sp, #START]
-  .irp x, r0, r1
-  ldrd r2, r3, [\x]
-  .ifc \x, r0
+  ldrd r2, r3, [r0]
   THREE smlad, r0, r10, lr, r4, r6, r8, (\columns == 1)
   .if \columns > 1
   THREE smlad, r0, r11, lr, r4, r6, r8, (\columns == 2)
@@ -316,73 +340,79 @@ kg_depthwise3x3_s8:
   THREE smlad, r0, r12, lr, r4, r6, r8, 0
   THREE smlad, r0, lr, lr, r4, r6, r8, 1
   .endif
-  .else
+  ldrd r2, r3, [r1]
   THREE smlabt, r1, r10, r10, r5, r7, r9, (\columns == 1)
   .if \columns > 1
   THREE smlabt, r1, r11, r11, r5, r7, r9, (\columns == 2)
+  adds r0, #8
   .endif
   .if \columns > 2
   THREE smlabt, r1, r12, r12, r5, r7, r9, 0
   THREE smlabt, r1, lr, lr, r5, r7, r9, 1
   .endif
-  .endif
-  adds \x, #8
-  .endr
-  ldrd r2, r3, [sp, #SCALING]
-  RESULT r10
-  .if \columns > 1
-  RESULT r11
-  .endif
-  .if \columns > 2
-  RESULT r12
-  RESULT lr
+  .if \columns == 1
+  RESULTS \fixed, r10
+  .elseif \columns == 2
+  RESULTS \fixed, r10, r11
+  .else
+  RESULTS \fixed, r10, r11, r12, lr
   .endif
   ldr r2, [sp, #OUT]
   strb r10, [r2]
-  ldr r10, [sp, #Y_COL]
-  add r2, r10
   .if \columns > 1
-  strb r11, [r2]
-  add r2, r10
-  .endif
+  adds r1, #8
+  ldr r10, [sp, #Y_COL]
+  strb r11, [r2, r10]
+  add r2, r2, r10, lsl #1
   .if \columns > 2
   strb r12, [r2]
-  add r2, r10
-  strb lr, [r2]
-  add r2, r10
+  strb lr, [r2, r10]
+  add r2, r2, r10, lsl #1
   .endif
   str r2, [sp, #OUT]
+  .endif
+  .endm
+
+  .macro CHANNEL_STEP2 fixed
+2:
+  str r3, [sp, #LEFT]
+  ldrd r2, r3, [sp, #REST] /* and TILES */
+  cmp r3, #0
+  beq 4f
+3:
+  APART 4, \fixed
+  ldr r3, [sp, #END]
+  cmp r0, r3
+  bne 3b
+  ldr r2, [sp, #REST]
+4:
+  lsrs r3, r2, #1
+  beq 5f
+  APART 2, \fixed
+  ldr r2, [sp, #REST]
+5:
+  lsls r2, #31
+  beq 6f
+  APART 1, \fixed
+6:
+  NEXT_ROW
+  subs r3, #1
+  bne 2b
+  NEXT_CHANNEL 1b
   .endm
 
   .balign 4
   .global kg_depthwise3x3_step2_s8
   .type kg_depthwise3x3_step2_s8, %function
 kg_depthwise3x3_step2_s8:
-  BEGIN 2, 5
+  BEGIN 1, 2, 5
 1:
   CHANNEL
-2:
-  ROW
-  beq 4f
-3:
-  APART 4
-  ldr r3, [sp, #END]
-  cmp r0, r3
-  bne 3b
-4:
-  ldr r2, [sp, #REST]
-  lsrs r3, r2, #1
-  beq 5f
-  APART 2
-  ldr r2, [sp, #REST]
-5:
-  lsls r2, #31
-  beq 6f
-  APART 1
-6:
-  NEXT_ROW 1
-  bne 2b
-  NEXT_CHANNEL 1b
+  cmp r12, #SHIFT
+  bne 7f
+  CHANNEL_STEP2 1
+7:
+  CHANNEL_STEP2 0
   .size kg_depthwise3x3_step2_s8, . - kg_depthwise3x3_step2_s8
 
 /* Windows of any height: where things are on the stack */

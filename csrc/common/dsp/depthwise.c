@@ -55,12 +55,12 @@ static int32_t sum_3x3(const uint32_t *w, const uint32_t *v, const uint32_t *k, 
 
 static void windows_3x3(const uint32_t *x, const void *stream, int8_t *y, const kg_depthwise_block *b, int32_t step) {
   const uint32_t *k = (const uint32_t *)stream;
-  for (int32_t c = 0; c < KG_DEPTHWISE_CHANNELS; ++c, x = below(x, b->plane), k += 9) {
+  for (int32_t c = 0; c < KG_DEPTHWISE_CHANNELS; ++c, x = below(x, b->plane), k += KG_DEPTHWISE_WHOLE) {
     for (int32_t row = 0; row < b->rows; ++row) {
       const uint32_t *w = below(x, row * step / 2 * b->strip), *v = below(w, b->strip);
       for (int32_t col = 0; col < b->cols; ++col) {
         const int32_t sum = sum_3x3(w + col * step, v + col * step, k, row * step % 2, (int32_t)k[6]);
-        y[c + row * b->y_row + col * b->y_col] = rectified(sum, k + 7, KG_DEPTHWISE_SHIFT);
+        y[c + row * b->y_row + col * b->y_col] = rectified(sum, k + 7, k[9] & 31u);
       }
     }
   }

@@ -3,7 +3,7 @@
  * A pair is one column of two neighbouring rows, the upper row in the low half; two rows make a strip. A strip holds the columns of the
  * first channel, then those of the second, third and fourth. Borders hold the zero point, so that no kernel knows about padding.
  *
- * A stream holds for each channel its weights, then int32 start value, multiplier, offset (and shift). A result is
+ * A stream holds for each channel its weights, then int32 start value, multiplier, offset and shift. A result is
  * saturate_s8((floor(256 sum * multiplier / 2^32) + offset) >> shift), rectified or signed as in gemm.h. */
 #ifndef KG_COMMON_DSP_DEPTHWISE_H
 #define KG_COMMON_DSP_DEPTHWISE_H
@@ -13,7 +13,8 @@
 enum {
   KG_DEPTHWISE_CHANNELS = 4, /* of a stream */
   KG_DEPTHWISE_MAX_TAPS = 7, /* columns of a window */
-  KG_DEPTHWISE_SHIFT = 10    /* of all channels, where weights are shifted instead */
+  KG_DEPTHWISE_WHOLE = 10,   /* words of a channel with a 3x3 window */
+  KG_DEPTHWISE_SHIFT = 10    /* that those windows like best */
 };
 
 typedef struct kg_depthwise_block {
@@ -37,9 +38,9 @@ typedef struct kg_depthwise_rows {
 /* `columns` pixels of four channels into four planes that lie `plane` bytes apart, from x on. */
 void kg_depthwise_expand_s8(uint32_t *x, const kg_depthwise_rows *rows, int32_t columns, int32_t plane);
 
-/* Windows of 3x3, both steps 1 (2), rectified, with results of channel c at y + c. Nine words a channel: for each column the pairs of the
- * weights (0, 1) and (1, 2), and the start value, all times 2^n with 2 <= n <= 8 such that every shift is KG_DEPTHWISE_SHIFT; multiplier,
- * offset. */
+/* Windows of 3x3, both steps 1 (2), rectified, with results of channel c at y + c. Ten words a channel: for each column the pairs of the
+ * weights (0, 1) and (1, 2), and the start value, all times the 2^n that gives the shift KG_DEPTHWISE_SHIFT, if there is one; multiplier,
+ * offset, shift. */
 void kg_depthwise3x3_s8(const uint32_t *x, const void *stream, int8_t *y, const kg_depthwise_block *b);
 void kg_depthwise3x3_step2_s8(const uint32_t *x, const void *stream, int8_t *y, const kg_depthwise_block *b);
 

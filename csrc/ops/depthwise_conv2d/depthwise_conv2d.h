@@ -51,7 +51,7 @@ typedef struct kg_depthwise_conv2d_dsp_args {
   kg_depthwise_shape shape;
   int32_t block_h; /* rows of results at a time; even unless the vertical stride is even or there is one block */
   int32_t block_w; /* columns of results at a time */
-  int32_t whole;   /* 1: 3x3 windows, both strides 1 or 2, rectified, all shifts KG_DEPTHWISE_SHIFT */
+  int32_t whole;   /* 1: 3x3 windows, both strides 1 or 2, rectified */
   int32_t rectified;
   int32_t x_zero;
   int32_t y_min, y_max;

@@ -28,7 +28,7 @@ static inline int32_t kg_depthwise_dsp_set(const kg_depthwise_shape *s) {
 
 /* Words of a channel in the stream. */
 static inline int32_t kg_depthwise_dsp_record(const kg_depthwise_shape *s, int32_t whole) {
-  return whole ? 9 : kg_depthwise_dsp_set(s) * (1 + s->stride_h % 2) + 4;
+  return whole ? KG_DEPTHWISE_WHOLE : kg_depthwise_dsp_set(s) * (1 + s->stride_h % 2) + 4;
 }
 
 #endif

@@ -2,7 +2,8 @@
 (csrc/common/dsp/depthwise.h).
 
 The input's zero point stands in the borders and is folded into a start value; sums are scaled as in dsp_rounding. 3x3 windows keep all
-weights in registers; there each channel's shift moves into its weights, so that the shift of the result is the same for all.
+weights in registers; there weights take as many bits of fraction as give the shift that needs no instruction of its own, or, for large
+sums, as fit.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from kilograd.ops.windows import shape_fields
 
 CHANNELS = 4  # KG_DEPTHWISE_CHANNELS
 MAX_TAPS = 7  # KG_DEPTHWISE_MAX_TAPS
-WHOLE_SHIFT = 10  # KG_DEPTHWISE_SHIFT
-FRACTION = range(2, 9)  # bits of the start value and the weights below one, where shifts move into the weights
+LIKED_SHIFT = 10  # KG_DEPTHWISE_SHIFT
+FRACTION = range(2, 9)  # bits of weights below one that the two roundings need, and that int16 have room for
+LARGEST_SHIFT = 23  # results of 8 bits, shifted, stay within 31 bits
 MAX_SCRATCH = 3072
 
 
@@ -56,9 +58,10 @@ def choose_blocks(out: tuple[int, int], kernel: tuple[int, int], stride: tuple[i
 
     step = 1 if stride[0] % 2 == 0 else 2
     least = min(step, out[0])
-    cols = out[1] if scratch(least, out[1]) <= MAX_SCRATCH else max((c for c in range(4, out[1], 4) if scratch(least, c) <= MAX_SCRATCH), default=0)
-    if not cols:
+    fitting = [c for c in (*range(4, out[1], 4), out[1]) if scratch(least, c) <= MAX_SCRATCH]
+    if not fitting:
         return None
+    cols = fitting[-1]
     rows = max(r for r in (*range(least, out[0], step), out[0]) if scratch(r, cols) <= MAX_SCRATCH)
     turns = -(-out[0] // rows)
     even = min(-(-out[0] // (turns * step)) * step, rows)  # blocks of much the same size
@@ -70,14 +73,43 @@ def pairs(upper: Array, lower: Array) -> Array:
     return ((upper & 0xFFFF) | (lower & 0xFFFF) << 16).astype(np.uint32)
 
 
-def whole_records(weights: Array, start: Array, s: Scaling) -> Array:
-    """uint32 [c, 9] for 3x3 windows; weights int8 [c, 3, 3]."""
-    fraction = np.where(s.constant, 0, WHOLE_SHIFT + 8 - s.shift)
-    w = weights.astype(np.int64) << fraction[:, None, None]
-    offset = np.where(s.constant, s.offset << (WHOLE_SHIFT - 7), s.offset >> np.where(s.constant, 0, 8 - fraction))
+@dataclass(frozen=True)
+class Fractions:
+    """Scaling of 3x3 windows: weights and start values times 2^fraction, int64 [c]."""
+
+    fraction: Array
+    scaling: Scaling
+
+
+def settle_fractions(rounding: Rounding, low: Array, high: Array) -> Fractions | None:
+    """Any fraction of 2 to 8 bits is exact while shift and sum have room: floor((t + 2^(n-2) + 2^(s+n-2)) / 2^(s+n-1)) with
+    t = floor(2^n sum m / 2^32) (see Rounding.scaling, where n = 8)."""
+    right, size = -rounding.shift, np.maximum(np.abs(low), np.abs(high))
+    found = np.zeros(right.shape, np.int64)
+    candidates = [LIKED_SHIFT + 1 - right, *(np.full(right.shape, n) for n in reversed(FRACTION))]
+    for n in candidates:
+        fits = (n >= FRACTION[0]) & (n <= FRACTION[-1]) & (right >= 1) & (right + n - 1 <= LARGEST_SHIFT)
+        fits &= size < np.int64(1) << (31 - np.clip(n, 0, 31))
+        found = np.where((found == 0) & fits, n, found)
+    n, exact = np.where(found, found, 8), found > 0
+    shift = np.clip(right, 1, LARGEST_SHIFT) + n - 1
+    offset = (np.int64(1) << (shift - 1)) + (rounding.zero << shift) + (1 << (n - 2))
+    multiplier, constant = rounding.multiplier, np.zeros(right.shape, bool)
+    if not exact.all():
+        rest = Rounding(multiplier[~exact], rounding.shift[~exact], rounding.zero, rounding.limits).settle(low[~exact], high[~exact])
+        if rest is None:
+            return None
+        multiplier = multiplier.copy()
+        multiplier[~exact], offset[~exact], shift[~exact], constant[~exact] = rest.multiplier, rest.offset, rest.shift, rest.constant
+    return Fractions(n, Scaling(multiplier, offset, shift, constant))
+
+
+def whole_records(weights: Array, start: Array, f: Fractions) -> Array:
+    """uint32 [c, 10] for 3x3 windows; weights int8 [c, 3, 3]."""
+    w = weights.astype(np.int64) << f.fraction[:, None, None]
     columns = np.stack([pairs(w[:, 0], w[:, 1]), pairs(w[:, 1], w[:, 2])], axis=2).reshape(-1, 6)
-    scaling = np.stack([start << fraction, s.multiplier, offset], axis=1).astype(np.int32).view(np.uint32)
-    return np.concatenate([columns, scaling], axis=1)
+    head = (start << f.fraction).astype(np.int32)[:, None]
+    return np.concatenate([columns, head.view(np.uint32), f.scaling.words().view(np.uint32)], axis=1)
 
 
 def weight_sets(weights: Array, stride: int) -> Array:
@@ -124,15 +156,13 @@ class DepthwiseConv2DDsp(Variant):
         multiplier, shift = (v.astype(np.int64) for v in quantize_multipliers(layer.multipliers(graph, node)))
         return Rounding(multiplier, shift, y.q.z, fields.activation_range(graph, y.name, node.attrs["activation"]))
 
-    def _settled(self, graph: Graph, node: Node) -> tuple[Scaling | None, bool]:
-        """How sums are scaled, and whether all weights of a window stay in registers."""
+    def _settled(self, graph: Graph, node: Node) -> Fractions | Scaling | None:
+        """How sums are scaled; fractions where all weights of a window stay in registers."""
         weights, start = self._operands(graph, node)
         rounding, (low, high) = self._rounding(graph, node), sum_range(weights.reshape(weights.shape[0], -1), start)
         if weights.shape[1:] == (3, 3) and node.attrs["stride"] in ((1, 1), (2, 2)) and rounding.rectified:
-            found = rounding.settle(low, high, WHOLE_SHIFT + 1 - FRACTION[0])
-            if found is not None and (found.constant | (found.shift >= WHOLE_SHIFT + 8 - FRACTION[-1])).all():
-                return found, True
-        return rounding.settle(low, high), False
+            return settle_fractions(rounding, low, high)
+        return rounding.settle(low, high)
 
     @staticmethod
     def _blocks(graph: Graph, node: Node) -> Blocks | None:
@@ -147,17 +177,20 @@ class DepthwiseConv2DDsp(Variant):
             return False
         if node.attrs["dilation"] != (1, 1) or node.attrs["stride"][1] > 2 or w.shape[2] > MAX_TAPS or self._blocks(graph, node) is None:
             return False
-        return self._settled(graph, node)[0] is not None
+        return self._settled(graph, node) is not None
 
     def lower(self, graph: Graph, node: Node) -> KernelCall:
         x, w, y = graph[node.inputs[0]], graph[node.inputs[1]], graph[node.outputs[0]]
         weights, start = self._operands(graph, node)
         rounding, blocks = self._rounding(graph, node), self._blocks(graph, node)
-        scaling, whole = self._settled(graph, node)
-        assert scaling is not None and blocks is not None
-        weights = np.where(scaling.constant[:, None, None], 0, weights).astype(np.int8)
-        start = np.where(scaling.constant, 0, start)
-        packed = whole_records(weights, start, scaling) if whole else records(weights, start, scaling, node.attrs["stride"][0])
+        settled = self._settled(graph, node)
+        assert settled is not None and blocks is not None
+        constant = settled.scaling.constant if isinstance(settled, Fractions) else settled.constant
+        weights, start = np.where(constant[:, None, None], 0, weights).astype(np.int8), np.where(constant, 0, start)
+        if isinstance(settled, Fractions):
+            packed = whole_records(weights, start, settled)
+        else:
+            packed = records(weights, start, settled, node.attrs["stride"][0])
         return KernelCall(
             "depthwise_conv2d_dsp_s8",
             {
@@ -168,7 +201,7 @@ class DepthwiseConv2DDsp(Variant):
                 **shape_fields(x.shape, y.shape[1:3], {"multiplier": 1}, w.shape[1:3], node.attrs, 0),
                 "block_h": blocks.rows,
                 "block_w": blocks.cols,
-                "whole": int(whole),
+                "whole": int(isinstance(settled, Fractions)),
                 "rectified": int(rounding.rectified),
                 "x_zero": x.q.z,
                 "y_min": rounding.limits[0],

@@ -68,21 +68,22 @@ class Rounding:
         t = t + s.offset - (0 if self.rectified else np.where(t < 0, 128, 0))
         return np.clip(np.clip(t >> s.shift, -128, 127), *self.limits)
 
-    def scaling(self, right: Array, multiplier: Array) -> Scaling:
+    def scaling(self, right: Array, multiplier: Array, excess: Array) -> Scaling:
         """With t = floor(256 sum m / 2^32): round(round(sum m / 2^31) / 2^s) = floor((t + 64 + 2^(s+6)) / 2^(s+7)) for positive values;
-        halves of negative ones go down by one more unit of the first rounding, 128."""
-        offset = (1 << (right + 6)) + (self.zero << (right + 7)) + (64 if self.rectified else 0)
+        halves of negative ones go down by one more unit of the first rounding, 128. `excess` bits that multiplier and shift lack make the
+        first rounding's half smaller."""
+        offset = (1 << (right + 6)) + (self.zero << (right + 7)) + (64 >> np.clip(excess, 0, 7) if self.rectified else 0)
         return Scaling(multiplier, offset, right + 7, np.zeros(right.shape, bool))
 
-    def settle(self, low: Array, high: Array, largest: int = SHIFTS[-1]) -> Scaling | None:
+    def settle(self, low: Array, high: Array) -> Scaling | None:
         """Scaling with the bits of the reference for all sums in low..high, None where some channel has none.
 
         Channels that models have lost (huge biases, multipliers next to nothing) mostly give one result, whatever comes in. Shifts beyond
-        `largest` are taken with fewer bits of the multiplier; that this changes no result is proved step by step of the result.
+        the largest are taken with fewer bits of the multiplier; that this changes no result is proved step by step of the result.
         """
-        right = np.clip(-self.shift, SHIFTS[0], largest)
+        right = np.clip(-self.shift, SHIFTS[0], SHIFTS[-1])
         excess = -self.shift - right
-        found = self.scaling(right, np.where(excess > 0, rounded_shift(self.multiplier, excess), self.multiplier))
+        found = self.scaling(right, np.where(excess > 0, rounded_shift(self.multiplier, excess), self.multiplier), excess)
         inside = (low > -SUM_LIMIT) & (high < SUM_LIMIT)
         whole = (low >= -(2**31)) & (high < 2**31)
         first, last = self.exact(low), self.exact(high)
