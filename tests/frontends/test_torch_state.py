@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,12 +83,15 @@ def test_the_module_computes_what_the_plan_learned(name: str) -> None:
         assert changed <= {k for k in old if k.split(".")[0] in ("blocks", "fc")}
 
 
-def test_nothing_learned_gives_the_quantized_weights() -> None:
+def test_nothing_learned_gives_the_quantized_weights(tmp_path: Path) -> None:
     """Every weight of a ResNet, folded and unfolded, lies within a few steps of where it was: rounding, and scaled channels."""
     module, shape, classes = model("resnet")
     plan = kg.compile(quantized(module, shape, classes), train="full")
     state, old = plan.to_torch_state(module), module.state_dict()
-    assert {t for t in parameters(plan)}
+    assert len(parameters(plan)) == 20
+    plan.save(tmp_path / "p.kgp")
+    again = Plan.load(tmp_path / "p.kgp").to_torch_state(module)
+    assert state.keys() == again.keys() and all(torch.equal(state[k], again[k]) for k in state)
     for name in (n for n in old if n.endswith("weight") and old[n].ndim > 1):
         w = old[name].double()
         steps = w.abs().amax(dim=tuple(range(1, w.ndim)), keepdim=True) / 127
