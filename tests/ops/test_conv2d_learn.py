@@ -76,7 +76,7 @@ def test_words_of_weights() -> None:
 
 def test_tilings_stay_within_their_room() -> None:
     for frozen, live, channels in ((576, 0, 160), (96, 0, 576), (24, 24, 240), (0, 12, 8), (8192, 4096, 512)):
-        found = tiling(frozen, live, channels, 8, 2.2)
+        found = tiling((frozen, live), live, channels, 8, 2.2)
         assert found is not None and found.bytes(live) <= 3072 and found.pairs % 2 == 0 and found.block % 8 == 0
-    assert tiling(4, 0, 8, 8, 2.2, room=100) is None
+    assert tiling((4,), 0, 8, 8, 2.2, room=100) is None
     assert Tiling(2, 8).bytes(4) == 128 + 6 * 20 + 16

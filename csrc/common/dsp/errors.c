@@ -1,22 +1,6 @@
 #include "errors.h"
 
-#include "simd.h"
-
-#if KG_DSP
-
-enum { LEAST_SHIFT = 1, LARGEST_SHIFT = 22 };
-
-/* What kg_error_fours reads, see errors.S. */
-typedef struct fours_form {
-  int32_t fours;
-  int32_t scale; /* 2^(shift + 1) */
-  int32_t shift;
-  int32_t limit; /* INT32_MAX minus the magnitude that is looked for */
-} fours_form;
-
-/* Rounds `fours` times four elements; `random` is the state of the first one's random number. Gives 1 where the magnitude of an element is
- * above INT32_MAX - limit (and, now and then, where it is not). */
-int32_t kg_error_fours(const int32_t *acc, int8_t *to, uint32_t random, const fours_form *form);
+#include "error_fours.h"
 
 /* Magnitudes matter only where they are the first ones above 63.75 or above 127.5 units (kg_exponent_end): the next one to look for. */
 static int32_t threshold(const kg_error_writer *w) {
@@ -34,18 +18,10 @@ static void find_peak(kg_error_writer *w, const int32_t *acc, int32_t count) {
 
 void kg_error_put_row(kg_error_writer *w, int32_t index, const int32_t *acc, int32_t count) {
   int32_t i = 0;
-  if (w->shift >= LEAST_SHIFT && w->shift <= LARGEST_SHIFT && count >= 4) {
-    const fours_form form = {count / 4, (int32_t)2 << w->shift, w->shift, threshold(w)};
+  if (w->shift >= KG_ERROR_FOURS_LEAST_SHIFT && w->shift <= KG_ERROR_FOURS_LARGEST_SHIFT && count >= 4) {
+    const kg_error_fours_form form = {count / 4, (int32_t)2 << w->shift, w->shift, threshold(w)};
     i = count & ~3;
     if (kg_error_fours(acc, w->data + index, w->start + (uint32_t)index * 0x9E3779B9u, &form) && form.limit) find_peak(w, acc, i);
   }
   for (; i < count; ++i) kg_error_put(w, index + i, acc[i]);
 }
-
-#else
-
-void kg_error_put_row(kg_error_writer *w, int32_t index, const int32_t *acc, int32_t count) {
-  for (int32_t i = 0; i < count; ++i) kg_error_put(w, index + i, acc[i]);
-}
-
-#endif

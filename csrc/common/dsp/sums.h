@@ -10,6 +10,7 @@
 #define KG_COMMON_DSP_SUMS_H
 
 #include <stdint.h>
+#include <string.h>
 
 enum {
   KG_SUMS_PIXELS = 4,
@@ -27,6 +28,12 @@ typedef struct kg_sums {
 
 /* sums[pixel][channel] += products with the inputs in [pairs, end), which is not empty and a whole number of steps. */
 void kg_sums2x4(const uint32_t *pairs, const uint32_t *end, const void *weights, int32_t *sums, const kg_sums *s);
+
+/* Empty blocks behind `end`, up to a whole step. */
+static inline uint32_t *kg_sums_fill_up(const uint32_t *pairs, uint32_t *end) {
+  for (; (end - pairs) % (KG_SUMS_STEP * KG_SUMS_BLOCK) != 0; end += KG_SUMS_BLOCK) memset(end, 0, 4 * KG_SUMS_BLOCK);
+  return end;
+}
 
 /* `fours` times four inputs of four pixels, zero + x each, as blocks; `offset` is that of the first pair. Gives the end. */
 uint32_t *kg_sums_inputs(uint32_t *to, const int8_t *const *pixels, int32_t fours, int32_t zero, int32_t offset);

@@ -129,6 +129,25 @@ typedef struct kg_conv2d_grad_input_args {
 void kg_conv2d_grad_input_ref_s8(const kg_conv2d_grad_input_args *args, const kg_memory *mem);
 int32_t kg_conv2d_grad_input_check(const kg_conv2d_grad_input_args *args, kg_check *c);
 
+/* The same for cores with the DSP extension, without weight zero point, groups or transposition; in_c, live_c and out_c multiples of four, at
+ * least four input pixels. */
+typedef struct kg_conv2d_grad_input_dsp_args {
+  kg_ref gy;          /* int8 error [out_h][out_w][out_c] */
+  kg_ref gy_exponent; /* kg_exponent */
+  kg_ref w_frozen;    /* constant: for every two frozen input channels a word for each pair of errors (common/dsp/sums.h) */
+  kg_ref w_live;      /* int8 [out_c][k_h][k_w][live_c], none when live_c == 0 */
+  kg_ref fold;        /* constant: int16 [out_c], pairs (0, 2), (1, 3) of every four */
+  kg_ref scratch;     /* see conv2d_learn.h */
+  kg_error_out gx;    /* int8 error [in_h][in_w][in_c] */
+  kg_conv2d_shape shape;
+  int32_t pairs; /* of errors at a time, even */
+  int32_t block; /* input channels at a time, a multiple of four */
+  int32_t fold_exponent, fold_shift;
+} kg_conv2d_grad_input_dsp_args;
+
+void kg_conv2d_grad_input_dsp_s8(const kg_conv2d_grad_input_dsp_args *args, const kg_memory *mem);
+int32_t kg_conv2d_grad_input_dsp_check(const kg_conv2d_grad_input_dsp_args *args, kg_check *c);
+
 /* gw = sum over pixels of gy * (x - x_zero), scaled and applied at once, output channel by output channel. */
 typedef struct kg_conv2d_grad_weights_args {
   kg_ref gy;          /* int8 error [out_h][out_w][out_c] */

@@ -42,14 +42,11 @@ static void multiply_live(const work *k) {
   }
 }
 
-/* Adds the products of what the buffer holds; empty blocks fill up the last step. */
+/* Adds the products of what the buffer holds. */
 static void multiply(work *k) {
   const kg_conv2d_shape *g = &k->a->shape;
   if (k->end == k->buffer) return;
-  while ((k->end - k->buffer) % (KG_SUMS_STEP * KG_SUMS_BLOCK) != 0) {
-    memset(k->end, 0, 4 * KG_SUMS_BLOCK);
-    k->end += KG_SUMS_BLOCK;
-  }
+  k->end = kg_sums_fill_up(k->buffer, k->end);
   if (k->live) {
     multiply_live(k);
     return;

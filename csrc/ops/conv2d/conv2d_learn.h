@@ -29,4 +29,25 @@ static inline int32_t kg_conv2d_learn_scratch(const kg_conv2d_learn_args *a) {
   return kg_conv2d_learn_padding(a) + (kg_conv2d_learn_pads(&a->shape) ? a->shape.in_c : 0);
 }
 
+/* The same for the errors of inputs. Some input pixel lacks a window through some tap: */
+static inline int32_t kg_conv2d_grad_pads(const kg_conv2d_shape *s) {
+  return s->k_h * s->k_w > 1 || s->stride_h > 1 || s->stride_w > 1 || s->pad_top > 0 || s->pad_left > 0 || s->in_h != s->out_h ||
+         s->in_w != s->out_w;
+}
+
+static inline int32_t kg_conv2d_grad_buffer(const kg_conv2d_grad_input_dsp_args *a) { return 4 * KG_SUMS_PIXELS * a->block; }
+
+static inline int32_t kg_conv2d_grad_words(const kg_conv2d_grad_input_dsp_args *a) {
+  return kg_conv2d_grad_buffer(a) + 4 * KG_SUMS_BLOCK * (a->pairs + KG_SUMS_SPARE);
+}
+
+static inline int32_t kg_conv2d_grad_nothing(const kg_conv2d_grad_input_dsp_args *a) {
+  const int32_t errors = a->shape.k_h * a->shape.k_w * a->shape.out_c, held = errors < 2 * a->pairs ? errors : 2 * a->pairs;
+  return kg_conv2d_grad_words(a) + (a->shape.live_c > 0 ? 4 * held : 0);
+}
+
+static inline int32_t kg_conv2d_grad_scratch(const kg_conv2d_grad_input_dsp_args *a) {
+  return kg_conv2d_grad_nothing(a) + (kg_conv2d_grad_pads(&a->shape) ? a->shape.out_c : 0);
+}
+
 #endif

@@ -40,3 +40,23 @@ int32_t kg_conv2d_learn_check(const kg_conv2d_learn_args *a, kg_check *c) {
   kg_check_write_opt(c, a->mask, (outputs + 7) / 8, 1);
   return kg_check_end(c);
 }
+
+int32_t kg_conv2d_grad_input_dsp_check(const kg_conv2d_grad_input_dsp_args *a, kg_check *c) {
+  const kg_conv2d_shape *s = &a->shape;
+  check_common(c, s, a->pairs, a->block);
+  if (!c->ok) return 0;
+  const int64_t taps = kg_check_mul(c, s->k_h, s->k_w);
+  kg_check_range(c, kg_check_mul(c, taps, s->out_c), 1, 1 << 20);
+  kg_check_range(c, kg_check_mul(c, s->in_h, s->in_w), KG_SUMS_PIXELS, INT32_MAX);
+  kg_check_range(c, a->block % 4, 0, 0);
+  kg_check_range(c, a->fold_exponent, -100, 100);
+  kg_check_range(c, a->fold_shift, 6, 20);
+  if (!c->ok) return 0;
+  kg_check_error_in(c, a->gy, a->gy_exponent, kg_check_mul3(c, s->out_h, s->out_w, s->out_c));
+  if (s->live_c < s->in_c) kg_check_read(c, a->w_frozen, kg_check_mul3(c, s->out_c, taps, s->in_c - s->live_c), 4);
+  if (s->live_c > 0) kg_check_read(c, a->w_live, kg_check_mul3(c, s->out_c, taps, s->live_c), 1);
+  kg_check_read(c, a->fold, 2 * (int64_t)s->out_c, 4);
+  kg_check_write(c, a->scratch, kg_conv2d_grad_scratch(a), 4, KG_REF_NONE);
+  kg_check_error_out(c, &a->gx, kg_check_mul3(c, s->in_h, s->in_w, s->in_c), KG_REF_NONE);
+  return kg_check_end(c);
+}

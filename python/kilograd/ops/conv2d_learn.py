@@ -14,7 +14,7 @@ from kilograd.ops import fields, operator, support
 from kilograd.ops.base import Blob, KernelCall, Operand, Scratch, prod
 from kilograd.ops.conv2d import Conv2D
 from kilograd.ops.dsp_rounding import SHIFTS, SUM_LIMIT
-from kilograd.ops.dsp_sums import Tiling, tiling, weight_words
+from kilograd.ops.dsp_sums import SCRATCH_LIMIT, Tiling, tiling, weight_words
 from kilograd.ops.fixed_point import quantize_multipliers, requantize
 from kilograd.ops.linear import layer_parts, weight_zero
 from kilograd.ops.variant import Variant, register_variant
@@ -52,8 +52,8 @@ class Conv2DLearn(Variant):
     def _tiling(self, graph: Graph, node: Node) -> Tiling | None:
         w, live = self._shape(graph, node)
         taps = w[1] * w[2]
-        room = (3 << 10) - (w[3] if self._pads(graph, node) else 0)
-        return tiling(taps * (w[3] - live), taps * live, w[0], 8, PACK, room)
+        room = SCRATCH_LIMIT - (w[3] if self._pads(graph, node) else 0)
+        return tiling((taps * (w[3] - live), taps * live), taps * live, w[0], 8, PACK, room)
 
     @staticmethod
     def _pads(graph: Graph, node: Node) -> bool:

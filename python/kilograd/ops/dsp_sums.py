@@ -15,7 +15,7 @@ from kilograd.ir.graph import Array
 SCRATCH_LIMIT = 3 * 1024
 
 PIXELS, BLOCK_BYTES, SPARE, STEP = 4, 20, 4, 4  # KG_SUMS_*
-GROUP, MULTIPLY, CALL = 24, 3.44, 40  # instructions: a group of a call, a block of a group, a call
+GROUP, CALL = 24, 40  # instructions: a group beside its products, a call
 
 
 @dataclass(frozen=True)
@@ -25,27 +25,28 @@ class Tiling:
     pairs: int
     block: int
 
-    def bytes(self, live: int) -> int:
-        """Scratch, with `live` inputs that meet learned weights."""
-        return 4 * PIXELS * self.block + BLOCK_BYTES * (self.pairs + SPARE) + 4 * min(live, 2 * self.pairs)
+    def bytes(self, words: int) -> int:
+        """Scratch, with `words` inputs that meet learned weights."""
+        return 4 * PIXELS * self.block + BLOCK_BYTES * (self.pairs + SPARE) + 4 * min(words, 2 * self.pairs)
 
 
-def tiling(frozen: int, live: int, channels: int, unit: int, pack: float, room: int = SCRATCH_LIMIT) -> Tiling | None:
-    """The cheapest tiling within `room` bytes for windows of frozen + live inputs; blocks are multiples of `unit`, packing an input takes
-    `pack` instructions a pixel. None when there is none."""
+def tiling(parts: tuple[int, ...], words: int, channels: int, unit: int, pack: float, room: int = SCRATCH_LIMIT) -> Tiling | None:
+    """The cheapest tiling within `room` bytes, None when there is none.
+
+    Windows have that many inputs of each part of the weights (0: no such part), `words` of them meet learned weights; blocks are multiples
+    of `unit` channels, packing an input takes `pack` instructions.
+    """
     best, found = float("inf"), None
     for block in range(unit, channels + unit, unit):
         blocks = -(-channels // block)
-        left = (room - 4 * PIXELS * block) // BLOCK_BYTES - SPARE
-        pairs = min(left, -(-max(frozen, live) // 4) * 2) // 2 * 2
-        while pairs >= 2 and Tiling(pairs, block).bytes(live) > room:
+        pairs = min((room - 4 * PIXELS * block) // BLOCK_BYTES - SPARE, -(-max(parts) // 4) * 2) // 2 * 2
+        while pairs >= 2 and Tiling(pairs, block).bytes(words) > room:
             pairs -= 2
         if pairs < 2:
             continue
-        flushes = -(-frozen // (2 * pairs)) + -(-live // (2 * pairs))
-        whole = flushes == 1
-        packs = (1 if whole else blocks) * pack * PIXELS * (frozen + live)
-        cost = packs + flushes * blocks * CALL + flushes * channels / 2 * GROUP
+        fillings = sum(-(-part // (2 * pairs)) for part in parts)  # of the buffer
+        packs = (1 if fillings == 1 else blocks) * pack * PIXELS * sum(parts)
+        cost = packs + fillings * (blocks * CALL + channels / 2 * GROUP)
         if cost < best:
             best, found = cost, Tiling(pairs, block)
     return found
