@@ -9,8 +9,8 @@
   .equ RANDOM_MASK, 8
   .equ END, 12
 
-/* (acc + 16 random bits * 2^(shift - 16)) >> shift, saturated: r2 the random number's state, r10 its increment, r11 its factor, r12 the mask,
- * lr 2^(shift + 1), r3 shift */
+/* (acc + 16 random bits * 2^(shift - 16)) >> shift, saturated: r2 the random number's state, r10 its increment, r11 its factor, r12 the
+ * mask, lr 2^(shift + 1), r3 shift */
   .macro ROUND acc
   eor r8, r2, r2, lsr #16
   mul r8, r8, r11

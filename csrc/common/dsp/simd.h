@@ -36,6 +36,17 @@ static inline uint32_t kg_sxtb16(uint32_t v) {
 /* Bytes 1 and 3 as a pair. */
 static inline uint32_t kg_sxtb16_ror8(uint32_t v) { return kg_sxtb16((v >> 8) | (v << 24)); }
 
+/* Bytes 0 and 2 (1 and 3) added to a pair, each half modulo 2^16. */
+static inline uint32_t kg_sxtab16(uint32_t pair, uint32_t v) {
+#if KG_DSP
+  return (uint32_t)__sxtab16((int16x2_t)pair, (int8x4_t)v);
+#else
+  return kg_pair(kg_low(pair) + (int8_t)(v & 0xFFu), kg_high(pair) + (int8_t)((v >> 16) & 0xFFu));
+#endif
+}
+
+static inline uint32_t kg_sxtab16_ror8(uint32_t pair, uint32_t v) { return kg_sxtab16(pair, (v >> 8) | (v << 24)); }
+
 /* acc + low * low + high * high, modulo 2^32. */
 static inline int32_t kg_smlad(uint32_t a, uint32_t b, int32_t acc) {
 #if KG_DSP

@@ -2,8 +2,8 @@
  * weights change, so sums start from whatever is in memory and take any number of parts (frozen and learned weights, long windows) before
  * they become results.
  *
- * Inputs are pairs of int16 in blocks of five words: pixels 0, 1, a byte offset into the weights, pixels 2, 3. Pairs that are zero in all four
- * pixels are left out: behind a clamp most errors are zero, and so are most activations. Of four inputs (0, 2) make the first pair and
+ * Inputs are pairs of int16 in blocks of five words: pixels 0, 1, a byte offset into the weights, pixels 2, 3. Pairs that are zero in all
+ * four pixels are left out: behind a clamp most errors are zero, and so are most activations. Of four inputs (0, 2) make the first pair and
  * (1, 3) the second. A word of weights, at that offset, is [c0 k0, c1 k0, c0 k1, c1 k1] for the channels c0, c1 and the inputs k0, k1 of
  * a pair. */
 #ifndef KG_COMMON_DSP_SUMS_H

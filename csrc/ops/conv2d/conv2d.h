@@ -129,8 +129,8 @@ typedef struct kg_conv2d_grad_input_args {
 void kg_conv2d_grad_input_ref_s8(const kg_conv2d_grad_input_args *args, const kg_memory *mem);
 int32_t kg_conv2d_grad_input_check(const kg_conv2d_grad_input_args *args, kg_check *c);
 
-/* The same for cores with the DSP extension, without weight zero point, groups or transposition; in_c, live_c and out_c multiples of four, at
- * least four input pixels. */
+/* The same for cores with the DSP extension, without weight zero point, groups or transposition; in_c, live_c and out_c multiples of four,
+ * at least four input pixels. */
 typedef struct kg_conv2d_grad_input_dsp_args {
   kg_ref gy;          /* int8 error [out_h][out_w][out_c] */
   kg_ref gy_exponent; /* kg_exponent */

@@ -2,9 +2,8 @@
 
 #include <string.h>
 
-#include "../../common/bits.h"
+#include "../../common/dsp/odd.h"
 #include "../../common/dsp/simd.h"
-#include "../../common/fixed_point.h"
 
 /* A tile of four pixels, a block of output channels, and the part of the inputs that the buffer holds. */
 typedef struct work {
@@ -103,8 +102,7 @@ static void begin_sums(const work *k, const int32_t *bias) {
   }
 }
 
-/* Channels that the common scaling does not suit, as the reference computes them. */
-static void odd_results(const work *k, const kg_memory *mem, int8_t *y, uint8_t *mask) {
+static void odd_results(const work *k, const kg_memory *mem, const kg_odd *out) {
   const kg_conv2d_learn_args *a = k->a;
   const int32_t *odd = (const int32_t *)kg_in(mem, a->odd);
   const int32_t *multiplier = (const int32_t *)kg_in(mem, a->multiplier);
@@ -112,28 +110,20 @@ static void odd_results(const work *k, const kg_memory *mem, int8_t *y, uint8_t 
   for (int32_t j = 0; j < a->odds; ++j) {
     const int32_t c = odd[j] - k->channel;
     if (c < 0 || c >= k->channels) continue;
-    for (int32_t i = 0; i < KG_SUMS_PIXELS; ++i) {
-      const int32_t index = (k->pixel + i) * a->shape.out_c + odd[j];
-      const int32_t sum = k->sums[i * a->block + c];
-      const int32_t v = kg_add_wrap(kg_requantize(sum, multiplier[odd[j]], shift[odd[j]]), a->y_zero);
-      const int32_t q = kg_clamp_s32(v, a->y_min, a->y_max);
-      y[index] = (int8_t)q;
-      if (!mask) continue;
-      mask[index / 8] = (uint8_t)(mask[index / 8] & ~(1u << index % 8));
-      if (q == v) kg_bits_set(mask, index);
-    }
+    for (int32_t i = 0; i < KG_SUMS_PIXELS; ++i)
+      kg_odd_put(out, (k->pixel + i) * a->shape.out_c + odd[j], k->sums[i * a->block + c], multiplier[odd[j]], shift[odd[j]]);
   }
 }
 
-static void results(const work *k, const kg_memory *mem, int8_t *y, uint8_t *mask) {
+static void results(const work *k, const kg_memory *mem, const kg_odd *out) {
   const kg_conv2d_learn_args *a = k->a;
   const int32_t *scaling = (const int32_t *)kg_in(mem, a->scaling) + 3 * k->channel;
   const kg_sums_clamp clamp = {k->channels / 8, a->y_max - a->y_min, a->y_min};
   for (int32_t i = 0; i < KG_SUMS_PIXELS; ++i) {
     const int32_t index = (k->pixel + i) * a->shape.out_c + k->channel;
-    kg_sums_results(k->sums + i * a->block, scaling, y + index, mask ? mask + index / 8 : NULL, &clamp);
+    kg_sums_results(k->sums + i * a->block, scaling, out->y + index, out->mask ? out->mask + index / 8 : NULL, &clamp);
   }
-  if (a->odds) odd_results(k, mem, y, mask);
+  if (a->odds) odd_results(k, mem, out);
 }
 
 void kg_conv2d_learn_s8(const kg_conv2d_learn_args *a, const kg_memory *mem) {
@@ -149,8 +139,7 @@ void kg_conv2d_learn_s8(const kg_conv2d_learn_args *a, const kg_memory *mem) {
             .buffer = (uint32_t *)(void *)(scratch + kg_conv2d_learn_buffer(a)),
             .words = (uint32_t *)(void *)(scratch + kg_conv2d_learn_words(a))};
   const int32_t *bias = (const int32_t *)kg_in(mem, a->bias);
-  int8_t *y = (int8_t *)kg_out(mem, a->y);
-  uint8_t *mask = (uint8_t *)kg_out(mem, a->mask);
+  const kg_odd out = {(int8_t *)kg_out(mem, a->y), (uint8_t *)kg_out(mem, a->mask), a->y_zero, a->y_min, a->y_max};
   const int32_t pixels = g->out_h * g->out_w;
   const int32_t whole = g->live_c == 0 && g->k_h * g->k_w * g->in_c <= 2 * a->pairs;
 
@@ -166,7 +155,7 @@ void kg_conv2d_learn_s8(const kg_conv2d_learn_args *a, const kg_memory *mem) {
         add_part(&k, 0);
         if (g->live_c > 0) add_part(&k, 1);
       }
-      results(&k, mem, y, mask);
+      results(&k, mem, &out);
     }
   }
 }

@@ -91,4 +91,46 @@ typedef struct kg_depthwise_conv2d_grad_weights_args {
 void kg_depthwise_conv2d_grad_weights_ref_s8(const kg_depthwise_conv2d_grad_weights_args *args, const kg_memory *mem);
 int32_t kg_depthwise_conv2d_grad_weights_check(const kg_depthwise_conv2d_grad_weights_args *args, kg_check *c);
 
+/* The kernel of layers that learn, for cores with the DSP extension (common/dsp/planes.h): learned weights, biases that change, clamp
+ * masks. A multiplier of 1, no dilation, no weight zero point, at most seven taps across, in_c a multiple of eight, live_c of four. */
+typedef struct kg_depthwise_conv2d_learn_args {
+  kg_ref x; /* int8 [in_h][in_w][in_c] */
+  kg_ref y; /* int8 [out_h][out_w][in_c] */
+  kg_ref
+      w_frozen; /* constant int16: for every four frozen channels and each tap the pairs (0, 2), (1, 3); none without frozen weights */
+  kg_ref w_live;     /* int8 [k_h][k_w][live_c], none when live_c == 0 */
+  kg_ref bias;       /* int32 [in_c] or none */
+  kg_ref scaling;    /* constant: int32 multiplier, offset, shift of each channel */
+  kg_ref odd;        /* constant: int32 [odds], channels that `multiplier` and `shift` scale, or none */
+  kg_ref multiplier; /* int32 [in_c], constant */
+  kg_ref shift;      /* int8 [in_c], constant, -31..30 */
+  kg_ref mask;       /* as in kg_depthwise_conv2d_args */
+  kg_ref scratch;    /* see depthwise_conv2d_learn.h */
+  kg_depthwise_shape shape;
+  int32_t odds;
+  int32_t block; /* channels at a time, a multiple of eight */
+  int32_t x_zero, y_zero;
+  int32_t y_min, y_max;
+} kg_depthwise_conv2d_learn_args;
+
+void kg_depthwise_conv2d_learn_s8(const kg_depthwise_conv2d_learn_args *args, const kg_memory *mem);
+int32_t kg_depthwise_conv2d_learn_check(const kg_depthwise_conv2d_learn_args *args, kg_check *c);
+
+/* kg_depthwise_conv2d_grad_input_args for the same layers; in_c a multiple of four. */
+typedef struct kg_depthwise_conv2d_grad_input_dsp_args {
+  kg_ref gy;          /* int8 error [out_h][out_w][in_c] */
+  kg_ref gy_exponent; /* kg_exponent */
+  kg_ref w_frozen;    /* as above, taps in the order of kg_tap_backward */
+  kg_ref w_live;      /* int8 [k_h][k_w][live_c], none when live_c == 0 */
+  kg_ref fold;        /* constant: int16 [in_c] */
+  kg_ref scratch;     /* see depthwise_conv2d_learn.h */
+  kg_error_out gx;    /* int8 error [in_h][in_w][in_c] */
+  kg_depthwise_shape shape;
+  int32_t block; /* channels at a time, a multiple of four */
+  int32_t fold_exponent, fold_shift;
+} kg_depthwise_conv2d_grad_input_dsp_args;
+
+void kg_depthwise_conv2d_grad_input_dsp_s8(const kg_depthwise_conv2d_grad_input_dsp_args *args, const kg_memory *mem);
+int32_t kg_depthwise_conv2d_grad_input_dsp_check(const kg_depthwise_conv2d_grad_input_dsp_args *args, kg_check *c);
+
 #endif

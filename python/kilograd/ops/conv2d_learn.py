@@ -18,7 +18,7 @@ from kilograd.ops.dsp_sums import SCRATCH_LIMIT, Tiling, tiling, weight_words
 from kilograd.ops.fixed_point import quantize_multipliers, requantize
 from kilograd.ops.linear import layer_parts, weight_zero
 from kilograd.ops.variant import Variant, register_variant
-from kilograd.ops.windows import conv_fields
+from kilograd.ops.windows import GEOMETRY, conv_fields
 
 PACK = 2.2  # instructions an input
 
@@ -59,12 +59,9 @@ class Conv2DLearn(Variant):
     def _pads(graph: Graph, node: Node) -> bool:
         """Some window reaches beyond the image (kg_conv2d_learn_pads)."""
         x, w, y = (graph[t].shape for t in (*node.inputs[:2], node.outputs[0]))
-        f = conv_fields(x, y, w, node.attrs)
-        ends = [
-            (f[f"shape.out_{a}"] - 1) * f[f"shape.stride_{a}"] - f[f"shape.pad_{p}"] + (f[f"shape.k_{a}"] - 1) * f[f"shape.dilation_{a}"]  # type: ignore[operator]
-            for a, p in (("h", "top"), ("w", "left"))
-        ]
-        return bool(f["shape.pad_top"] or f["shape.pad_left"] or ends[0] >= x[1] or ends[1] >= x[2])
+        (stride, dilation, padding), (top, _, left, _) = (node.attrs[k] for k in GEOMETRY), node.attrs["padding"]
+        ends = [(y[1 + i] - 1) * stride[i] - padding[2 * i] + (w[1 + i] - 1) * dilation[i] for i in (0, 1)]
+        return bool(top or left or ends[0] >= x[1] or ends[1] >= x[2])
 
     def fits(self, graph: Graph, node: Node) -> bool:
         x, w, y = graph[node.inputs[0]], graph[node.inputs[1]], graph[node.outputs[0]].shape
