@@ -25,15 +25,15 @@ strides = st.one_of(st.sampled_from([(1, 1), (2, 2)]), st.tuples(st.integers(1, 
 
 def layer(
     b: Bench, hw: tuple[int, int], channels: int, kernel: tuple[int, int], attrs: dict[str, Any], zero: int = -5,
-    scale: float = 0.05, extreme: bool = False, bias: int = 5000, spread: float = 4,
+    scale: float = 0.05, extreme: bool = False, bias: int = 5000, spread: float = 4, suffix: str = "",
 ) -> Node | None:  # fmt: skip
     """A depthwise layer with weight scales over `spread` powers of two; None where the kernel does not fit into the image."""
     attrs = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1), "activation": "relu"} | attrs
-    x = b.int8("x", (1, *hw, channels), extreme, quant=activation_quant(0.04, zero))
+    x = b.int8(f"x{suffix}", (1, *hw, channels), extreme, quant=activation_quant(0.04, zero))
     scales = QuantParams(np.exp2(b.rng.uniform(-9, spread - 9, channels)).astype(np.float32), np.zeros(channels, np.int32), 3)
-    w = b.int8("w", (1, *kernel, channels), extreme, kind=Kind.CONST, quant=scales)
-    operands = [x, w, b.bias("b", channels, bias) if bias else ""]
-    y = b.output("y", (1, 1, 1, channels), scale, zero)
+    w = b.int8(f"w{suffix}", (1, *kernel, channels), extreme, kind=Kind.CONST, quant=scales)
+    operands = [x, w, b.bias(f"b{suffix}", channels, bias) if bias else ""]
+    y = b.output(f"y{suffix}", (1, 1, 1, channels), scale, zero)
     try:
         shape = operator("depthwise_conv2d").infer(b.graph, Node("depthwise_conv2d", operands, [y], attrs, "n"))[0].shape
     except GraphError:
