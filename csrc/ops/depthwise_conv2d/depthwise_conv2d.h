@@ -49,6 +49,7 @@ typedef struct kg_depthwise_conv2d_dsp_args {
   kg_ref stream;  /* constant: words of every channel, see depthwise_conv2d_dsp.h */
   kg_ref scratch; /* the planes; see the check */
   kg_depthwise_shape shape;
+  int32_t swapped; /* 1: columns are taken for rows and rows for columns, in all that follows and in the stream; else 0 */
   int32_t block_h; /* rows of results at a time; even unless the vertical stride is even or there is one block */
   int32_t block_w; /* columns of results at a time */
   int32_t whole;   /* 1: 3x3 windows, both strides 1 or 2, rectified */

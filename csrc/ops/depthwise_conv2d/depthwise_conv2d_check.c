@@ -68,8 +68,9 @@ int32_t kg_depthwise_conv2d_grad_weights_check(const kg_depthwise_conv2d_grad_we
 }
 
 int32_t kg_depthwise_conv2d_dsp_check(const kg_depthwise_conv2d_dsp_args *a, kg_check *c) {
-  const kg_depthwise_shape *s = &a->shape;
+  const kg_depthwise_shape shape = kg_depthwise_dsp_shape(a), *s = &shape;
   check_shape(s, c);
+  kg_check_range(c, a->swapped, 0, 1);
   if (!c->ok) return 0;
   kg_check_range(c, s->in_c, KG_DEPTHWISE_CHANNELS, KG_WINDOW_MAX_SIZE);
   kg_check_range(c, s->multiplier, 1, 1);

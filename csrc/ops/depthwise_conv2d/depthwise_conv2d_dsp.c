@@ -10,7 +10,9 @@ typedef struct column {
 /* Results [.., first_col + cols) of all rows, and the planes that they come from. */
 typedef struct map {
   const kg_depthwise_conv2d_dsp_args *args;
+  const kg_depthwise_shape *shape;
   const int8_t *x;
+  int32_t x_row, x_col; /* bytes from a pixel to the one below, to the one at its right */
   uint32_t *planes;
   int32_t columns;    /* of a plane */
   int32_t left;       /* columns of padding before the image */
@@ -19,10 +21,13 @@ typedef struct map {
   int8_t zero[KG_DEPTHWISE_CHANNELS];
 } map;
 
-static map open_map(const kg_depthwise_conv2d_dsp_args *a, const kg_memory *mem, int32_t first_col, int32_t cols) {
-  const kg_depthwise_shape *s = &a->shape;
+static map open_map(const kg_depthwise_conv2d_dsp_args *a, const kg_depthwise_shape *s, const kg_memory *mem, int32_t first_col,
+                    int32_t cols) {
   const int8_t zero = (int8_t)a->x_zero;
-  map m = {a, (const int8_t *)kg_in(mem, a->x), (uint32_t *)kg_out(mem, a->scratch), 0, 0, 0, 0, {zero, zero, zero, zero}};
+  map m = {a, s, (const int8_t *)kg_in(mem, a->x), 0, 0, (uint32_t *)kg_out(mem, a->scratch), 0, 0,
+           0, 0, {zero, zero, zero, zero}};
+  m.x_row = a->swapped ? s->in_c : s->in_w * s->in_c;
+  m.x_col = a->swapped ? s->in_h * s->in_c : s->in_c;
   const int32_t first = first_col * s->stride_w - s->pad_left;
   m.columns = kg_depthwise_dsp_columns(s, cols);
   m.image_col = first < 0 ? 0 : first;
@@ -45,19 +50,19 @@ static void fill_borders(const map *m, int32_t strips) {
 
 /* Strips [from, to) of four channels, of which strip `first` lies at the start of the planes. */
 static void expand(const map *m, int32_t channel, int32_t first, int32_t from, int32_t to) {
-  const kg_depthwise_shape *s = &m->args->shape;
-  const int32_t row_bytes = s->in_w * s->in_c, at = m->image_col * s->in_c + channel;
+  const kg_depthwise_shape *s = m->shape;
+  const int8_t *origin = m->x + m->image_col * m->x_col + channel;
   uint32_t *strip = m->planes + (from - first) * KG_DEPTHWISE_CHANNELS * m->columns + m->left;
   for (; from < to; ++from, strip += KG_DEPTHWISE_CHANNELS * m->columns) {
     const int32_t row = 2 * from - s->pad_top;
     kg_depthwise_rows rows = {m->zero, m->zero, 0, 0};
     if (row >= 0 && row < s->in_h) {
-      rows.upper = m->x + row * row_bytes + at;
-      rows.upper_step = s->in_c;
+      rows.upper = origin + row * m->x_row;
+      rows.upper_step = m->x_col;
     }
     if (row >= -1 && row < s->in_h - 1) {
-      rows.lower = m->x + (row + 1) * row_bytes + at;
-      rows.lower_step = s->in_c;
+      rows.lower = origin + (row + 1) * m->x_row;
+      rows.lower_step = m->x_col;
     }
     kg_depthwise_expand_s8(strip, &rows, m->image_cols, 4 * m->columns);
   }
@@ -73,7 +78,7 @@ static void move(const map *m, int32_t from, int32_t count) {
 /* All results of four channels. */
 static void four_channels(const map *m, int32_t channel, const uint32_t *stream, int8_t *y, kg_depthwise_block *block) {
   const kg_depthwise_conv2d_dsp_args *a = m->args;
-  const kg_depthwise_shape *s = &a->shape;
+  const kg_depthwise_shape *s = m->shape;
   int32_t first = 0, end = 0; /* strips in the planes */
   for (int32_t row = 0; row < s->out_h; row += a->block_h, y += a->block_h * block->y_row) {
     block->rows = row + a->block_h < s->out_h ? a->block_h : s->out_h - row;
@@ -98,13 +103,13 @@ static void clamp(int8_t *y, int32_t count, int32_t lo, int32_t hi) {
 }
 
 void kg_depthwise_conv2d_dsp_s8(const kg_depthwise_conv2d_dsp_args *a, const kg_memory *mem) {
-  const kg_depthwise_shape *s = &a->shape;
+  const kg_depthwise_shape shape = kg_depthwise_dsp_shape(a), *s = &shape;
   const uint32_t *stream = (const uint32_t *)kg_in(mem, a->stream);
   int8_t *y = (int8_t *)kg_out(mem, a->y);
   const int32_t record = kg_depthwise_dsp_record(s, a->whole);
   kg_depthwise_block block = {0};
-  block.y_row = s->out_w * s->in_c;
-  block.y_col = s->in_c;
+  block.y_row = a->swapped ? s->in_c : s->out_w * s->in_c;
+  block.y_col = a->swapped ? s->out_h * s->in_c : s->in_c;
   block.row_step = s->stride_h;
   block.strips = kg_depthwise_dsp_window(s);
   block.set = 4 * kg_depthwise_dsp_set(s);
@@ -112,14 +117,14 @@ void kg_depthwise_conv2d_dsp_s8(const kg_depthwise_conv2d_dsp_args *a, const kg_
   block.rectified = a->rectified;
   for (int32_t col = 0; col < s->out_w; col += a->block_w) {
     block.cols = col + a->block_w < s->out_w ? a->block_w : s->out_w - col;
-    const map m = open_map(a, mem, col, block.cols);
+    const map m = open_map(a, s, mem, col, block.cols);
     block.plane = 4 * m.columns;
     block.strip = KG_DEPTHWISE_CHANNELS * block.plane;
     fill_borders(&m, kg_depthwise_dsp_strips(s, a->block_h < s->out_h ? a->block_h : s->out_h));
     for (int32_t next = 0; next < s->in_c; next += KG_DEPTHWISE_CHANNELS) {
       const int32_t last = s->in_c - KG_DEPTHWISE_CHANNELS, c = next < last ? next : last; /* the last ones may be done again */
-      four_channels(&m, c, stream + c * record, y + col * s->in_c + c, &block);
+      four_channels(&m, c, stream + c * record, y + col * block.y_col + c, &block);
     }
   }
-  if (a->y_min > -128 || a->y_max < 127) clamp(y, s->out_h * block.y_row, a->y_min, a->y_max);
+  if (a->y_min > -128 || a->y_max < 127) clamp(y, s->out_h * s->out_w * s->in_c, a->y_min, a->y_max);
 }

@@ -5,6 +5,16 @@
 #include "../../common/dsp/depthwise.h"
 #include "depthwise_conv2d.h"
 
+/* The geometry with rows and columns as the kernel takes them. */
+static inline kg_depthwise_shape kg_depthwise_dsp_shape(const kg_depthwise_conv2d_dsp_args *a) {
+  const kg_depthwise_shape *s = &a->shape;
+  if (!a->swapped) return *s;
+  const kg_depthwise_shape t = {s->in_w,       s->in_h,       s->in_c,     s->out_w,    s->out_h,
+                                s->multiplier, s->k_w,        s->k_h,      s->stride_w, s->stride_h,
+                                s->dilation_w, s->dilation_h, s->pad_left, s->pad_top,  s->live_c};
+  return t;
+}
+
 /* Columns of weights: an odd number. */
 static inline int32_t kg_depthwise_dsp_taps(const kg_depthwise_shape *s) { return s->k_w | 1; }
 

@@ -30,42 +30,83 @@ LARGEST_SHIFT = 23  # results of 8 bits, shifted, stay within 31 bits
 MAX_SCRATCH = 3072
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """How many results are computed from one filling of the planes."""
-
-    rows: int
-    cols: int
-    scratch: int
-
-
 def window_strips(k_h: int, stride: int) -> int:
     """Strips of two rows that a window reaches into; with an odd stride some windows start in a strip's lower row."""
     return (k_h + 1 + stride % 2) // 2
 
 
-def choose_blocks(out: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]) -> Blocks | None:
+@dataclass(frozen=True)
+class Shape:
+    """Rows and columns as the kernel takes them: heights stand first, unless they are swapped."""
+
+    out: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+
+    def swap(self) -> Shape:
+        """Columns for rows."""
+        (h, w), (k_h, k_w), (s_h, s_w) = self.out, self.kernel, self.stride
+        return Shape((w, h), (k_w, k_h), (s_w, s_h))
+
+    def columns(self, cols: int) -> int:
+        """Of a plane, for so many results."""
+        return (cols - 1) * self.stride[1] + (self.kernel[1] | 1)
+
+    def strips(self, rows: int) -> int:
+        """For so many rows of results."""
+        return (rows - 1) * self.stride[0] // 2 + window_strips(self.kernel[0], self.stride[0])
+
+    def scratch(self, rows: int, cols: int) -> int:
+        """Bytes of planes."""
+        return 4 * CHANNELS * self.columns(cols) * self.strips(rows)
+
+    def instructions(self) -> int:
+        """About what a channel takes."""
+        (rows, cols), taps = self.out, self.kernel[1] | 1
+        planes = self.strips(rows) * (7 * self.columns(cols) // 2 + 15)
+        if self.kernel == (3, 3) and self.stride == (1, 1):
+            return planes + rows // 2 * (24 * cols + 7 * (cols % 2) + 19) + rows % 2 * (17 * cols + 5 * (cols % 2) + 19)
+        if self.kernel == (3, 3) and self.stride == (2, 2):
+            return planes + rows * (15 * cols + 7 * (cols % 4 > 1) + 6 * (cols % 2) + 24)
+        strip = [0, *(n * taps + taps + ((n - 1) * self.stride[1] + taps + 1) // 2 + 5 for n in (1, 2, 4))]
+        tiles = [(cols % 2), cols // 2 % 2, cols // 4]
+        depth = window_strips(self.kernel[0], self.stride[0])
+        return planes + rows * (40 + sum(count * (depth * strip[i + 1] + 26 + 5 * 2**i) for i, count in enumerate(tiles)))
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How many results are computed from one filling of the planes, and which way round."""
+
+    shape: Shape
+    swapped: bool
+    rows: int
+    cols: int
+
+    @property
+    def scratch(self) -> int:
+        """Bytes."""
+        return self.shape.scratch(self.rows, self.cols)
+
+
+def split(shape: Shape, swapped: bool) -> Blocks | None:
     """Whole rows where they fit, and as many as fit; None where nothing does."""
-
-    def columns(cols: int) -> int:
-        return (cols - 1) * stride[1] + (kernel[1] | 1)
-
-    def strips(rows: int) -> int:
-        return (rows - 1) * stride[0] // 2 + window_strips(kernel[0], stride[0])
-
-    def scratch(rows: int, cols: int) -> int:
-        return 4 * CHANNELS * columns(cols) * strips(rows)
-
-    step = 1 if stride[0] % 2 == 0 else 2
+    out, step = shape.out, 1 if shape.stride[0] % 2 == 0 else 2
     least = min(step, out[0])
-    fitting = [c for c in (*range(4, out[1], 4), out[1]) if scratch(least, c) <= MAX_SCRATCH]
-    if not fitting:
+    fitting = [c for c in (*range(4, out[1], 4), out[1]) if shape.scratch(least, c) <= MAX_SCRATCH]
+    if not fitting or shape.kernel[1] > MAX_TAPS or shape.stride[1] > 2:
         return None
     cols = fitting[-1]
-    rows = max(r for r in (*range(least, out[0], step), out[0]) if scratch(r, cols) <= MAX_SCRATCH)
+    rows = max(r for r in (*range(least, out[0], step), out[0]) if shape.scratch(r, cols) <= MAX_SCRATCH)
     turns = -(-out[0] // rows)
     even = min(-(-out[0] // (turns * step)) * step, rows)  # blocks of much the same size
-    return Blocks(even, cols, scratch(even, cols))
+    return Blocks(shape, swapped, even, cols)
+
+
+def choose_blocks(shape: Shape) -> Blocks | None:
+    """The way round that takes less; None where neither fits."""
+    ways = [b for b in (split(shape, False), split(shape.swap(), True)) if b]
+    return min(ways, key=lambda b: (-(-b.shape.out[1] // b.cols), b.shape.instructions()), default=None)
 
 
 def pairs(upper: Array, lower: Array) -> Array:
@@ -166,8 +207,8 @@ class DepthwiseConv2DDsp(Variant):
 
     @staticmethod
     def _blocks(graph: Graph, node: Node) -> Blocks | None:
-        out, kernel = graph[node.outputs[0]].shape[1:3], graph[node.inputs[1]].shape[1:3]
-        return choose_blocks((out[0], out[1]), (kernel[0], kernel[1]), node.attrs["stride"])
+        (_, h, w, _), (_, k_h, k_w, _) = graph[node.outputs[0]].shape, graph[node.inputs[1]].shape
+        return choose_blocks(Shape((h, w), (k_h, k_w), node.attrs["stride"]))
 
     def fits(self, graph: Graph, node: Node) -> bool:
         x, w, bias = graph[node.inputs[0]], graph[node.inputs[1]], fields.optional(node, 2)
@@ -175,7 +216,7 @@ class DepthwiseConv2DDsp(Variant):
         plain = x.dtype is DType.INT8 and not layer_parts(graph, node).live and not weight_zero(graph, w.name)
         if not (plain and constant) or support.mask_name(node) or w.shape[3] != x.shape[3] or x.shape[3] < CHANNELS:
             return False
-        if node.attrs["dilation"] != (1, 1) or node.attrs["stride"][1] > 2 or w.shape[2] > MAX_TAPS or self._blocks(graph, node) is None:
+        if node.attrs["dilation"] != (1, 1) or self._blocks(graph, node) is None:
             return False
         return self._settled(graph, node) is not None
 
@@ -187,10 +228,12 @@ class DepthwiseConv2DDsp(Variant):
         assert settled is not None and blocks is not None
         constant = settled.scaling.constant if isinstance(settled, Fractions) else settled.constant
         weights, start = np.where(constant[:, None, None], 0, weights).astype(np.int8), np.where(constant, 0, start)
+        if blocks.swapped:
+            weights = weights.transpose(0, 2, 1)
         if isinstance(settled, Fractions):
             packed = whole_records(weights, start, settled)
         else:
-            packed = records(weights, start, settled, node.attrs["stride"][0])
+            packed = records(weights, start, settled, blocks.shape.stride[0])
         return KernelCall(
             "depthwise_conv2d_dsp_s8",
             {
@@ -199,6 +242,7 @@ class DepthwiseConv2DDsp(Variant):
                 "stream": Blob(packed),
                 "scratch": Scratch(),
                 **shape_fields(x.shape, y.shape[1:3], {"multiplier": 1}, w.shape[1:3], node.attrs, 0),
+                "swapped": int(blocks.swapped),
                 "block_h": blocks.rows,
                 "block_w": blocks.cols,
                 "whole": int(isinstance(settled, Fractions)),
