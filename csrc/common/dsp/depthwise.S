@@ -8,36 +8,37 @@
 
   .equ SHIFT, 10 /* KG_DEPTHWISE_SHIFT */
 
-/* r0 where to, r1 the rows, r2 columns, r3 bytes between planes: two columns a turn.
- * r0-r3 become the four planes, r4, r5 the rows, r6, r7 their steps. */
-  .macro PACK upper, lower, low, high
+/* r0 where to, r1 the rows, r2 columns, r3 bytes between planes: two columns a turn. r0-r3 become the four planes, r4 the upper row,
+ * r5 the lower one, or its distance where `both` rows go on by the same step; r6, r7 the steps. */
+  .equ E_END, 0 /* where the pairs of columns end in the first plane */
+  .equ E_ODD, 4
+  .equ E_NEXT, 8 /* bytes from the end of a row to the start of the one below the next */
+  .equ E_SKIP, 12 /* bytes from the end of the pairs of columns to the next strip */
+  .equ E_STRIPS, 16
+  .equ E_STRIP, 20
+  .equ E_FRAME, 28
+
+  .macro PACK both, upper, lower, low, high
   ldr \upper, [r4]
+  .if \both
+  ldr \lower, [r4, r5]
+  add r4, r6
+  .else
   ldr \lower, [r5]
   add r4, r6
   add r5, r7
+  .endif
   pkhbt \low, \upper, \lower, lsl #16
   pkhtb \high, \lower, \upper, asr #16
   .endm
 
-  .balign 4
-  .global kg_depthwise_expand_s8
-  .type kg_depthwise_expand_s8, %function
-kg_depthwise_expand_s8:
-  push {r4-r11, lr}
-  sub sp, #12
-  ldm r1, {r4-r7}
-  and r9, r2, #1
-  sub r2, r9
-  add r8, r0, r2, lsl #2
-  strd r8, r9, [sp] /* where the pairs of columns end in the first plane; the column beside them */
-  add r1, r0, r3
-  add r2, r1, r3
-  add r3, r2
+  .macro STRIP_OF both
+  ldrd r8, r9, [sp, #E_END] /* and ODD */
   cmp r0, r8
-  beq 2f
-1:
-  PACK r10, r11, r8, r10
-  PACK r11, r12, lr, r12
+  beq 12f
+11:
+  PACK \both, r10, r11, r8, r10
+  PACK \both, r11, r12, lr, r12
   sxtb16 r9, r8, ror #8
   sxtb16 r11, lr, ror #8
   sxtb16 r8, r8
@@ -49,15 +50,14 @@ kg_depthwise_expand_s8:
   sxtb16 r10, r10
   sxtb16 r12, r12
   strd r9, r11, [r3], #8
-  ldr r9, [sp]
+  ldrd r8, r9, [sp, #E_END]
   strd r10, r12, [r2], #8
-  cmp r0, r9
-  bne 1b
-2:
-  ldr r9, [sp, #4]
+  cmp r0, r8
+  bne 11b
+12:
   cmp r9, #0
-  beq 3f
-  PACK r10, r11, r8, r10
+  beq 13f
+  PACK \both, r10, r11, r8, r10
   sxtb16 r9, r8
   sxtb16 r8, r8, ror #8
   str r9, [r0]
@@ -66,9 +66,53 @@ kg_depthwise_expand_s8:
   sxtb16 r10, r10, ror #8
   str r9, [r2]
   str r10, [r3]
-3:
-  add sp, #12
+13:
+  .endm
+
+  .balign 4
+  .global kg_depthwise_expand_s8
+  .type kg_depthwise_expand_s8, %function
+kg_depthwise_expand_s8:
+  push {r4-r11, lr}
+  sub sp, #E_FRAME
+  ldm r1, {r4-r9} /* upper, lower, upper_step, lower_step, next, strips */
+  and r10, r2, #1
+  mls r8, r2, r6, r8
+  sub r2, r10
+  lsl r12, r3, #2
+  add r11, r0, r2, lsl #2
+  strd r11, r10, [sp, #E_END]
+  sub r11, r12, r2, lsl #2
+  strd r8, r11, [sp, #E_NEXT]
+  strd r9, r12, [sp, #E_STRIPS]
+  add r1, r0, r3
+  add r2, r1, r3
+  add r3, r2
+  cmp r6, r7
+  bne 3f
+  sub r5, r4
+1:
+  STRIP_OF 1
+  ldrd r8, r9, [sp, #E_STRIPS] /* and STRIP */
+  ldrd r10, r11, [sp, #E_NEXT] /* and SKIP */
+  ldr r12, [sp, #E_END]
+  subs r8, #1
+  beq 2f
+  str r8, [sp, #E_STRIPS]
+  add r4, r10
+  add r0, r11
+  add r1, r11
+  add r2, r11
+  add r3, r11
+  add r12, r9
+  str r12, [sp, #E_END]
+  b 1b
+2:
+  add sp, #E_FRAME
   pop {r4-r11, pc}
+3:
+  STRIP_OF 0
+  b 2b
   .size kg_depthwise_expand_s8, . - kg_depthwise_expand_s8
 
 /* 3x3: where things are on the stack */
@@ -416,7 +460,7 @@ kg_depthwise3x3_step2_s8:
   .size kg_depthwise3x3_step2_s8, . - kg_depthwise3x3_step2_s8
 
 /* Windows of any height: where things are on the stack */
-  .equ G_START, 0 /* then multiplier, offset, shift */
+  .equ G_START, 0 /* then multiplier, offset, shift, form */
   .equ G_SCALING, 4
   .equ G_FORM, 16
   .equ G_OUT, 20
@@ -428,117 +472,140 @@ kg_depthwise3x3_step2_s8:
   .equ G_LEFT, 44 /* columns */
   .equ G_ROWS, 48
   .equ G_AT, 52 /* row of the window */
-  .equ G_OUT_ROW, 56
+  .equ G_OUT_SKIP, 56 /* bytes of results from the end of a row to the next one */
   .equ G_PLANE, 60 /* of the channel */
-  .equ G_STREAM, 64
-  .equ G_Y, 68
-  .equ G_CHANNELS, 72
-  .equ G_BLOCK, 76
-  .equ G_FRAME, 84
+  .equ G_PAIRS, 64 /* weights of the channel */
+  .equ G_SET, 68
+  .equ G_STEP, 72
+  .equ G_COLS, 76
+  .equ G_STREAM, 80
+  .equ G_Y, 84
+  .equ G_CHANNELS, 88
+  .equ G_BLOCK, 92
+  .equ G_FRAME, 100
 
 /* of a kg_depthwise_block */
   .equ B_PLANE, 4
-  .equ B_Y_ROW, 8
   .equ B_ROWS, 16
-  .equ B_COLS, 20
   .equ B_STEP, 24
-  .equ B_SET, 32
-  .equ B_RECORD, 36
-  .equ B_RECTIFIED, 40
+  .equ B_SET, 28
+  .equ B_RECORD, 32
+  .equ B_RECTIFIED, 36
+  .equ B_PAIRS, 40
 
   .balign 4
   .type begin, %function
 begin:
-  ldr r4, [r3] /* strip */
-  ldr r5, [r3, #12] /* y_col */
-  ldr r6, [r3, #B_RECTIFIED]
+  ldm r3, {r4-r10} /* strip, plane, y_row, y_col, rows, cols, step */
   str r4, [sp, #G_STRIP]
-  str r5, [sp, #G_Y_COL]
-  str r6, [sp, #G_FORM]
-  strd r0, r1, [sp, #G_PLANE]
-  str r2, [sp, #G_Y]
-  mov r4, #4
-  strd r4, r3, [sp, #G_CHANNELS]
-channel:
-  ldr r3, [sp, #G_BLOCK]
-  ldrd r0, r1, [sp, #G_STREAM] /* and Y */
-  ldrd r4, r5, [r3, #B_SET]    /* and RECORD */
-  add r5, r0
-  sub r6, r5, #16
-  ldm r6, {r6-r9}
-  strd r6, r7, [sp, #G_START]
-  strd r8, r9, [sp, #G_START + 8]
-  ldr r6, [r3, #B_ROWS]
-  mov r7, #0
-  strd r6, r7, [sp, #G_ROWS] /* and AT */
-  str r1, [sp, #G_OUT_ROW]
-  b row
+  str r7, [sp, #G_Y_COL]
+  mls r6, r7, r9, r6
+  str r6, [sp, #G_OUT_SKIP]
+  str r9, [sp, #G_COLS]
+  ldrd r6, r7, [r3, #B_SET] /* and RECORD */
+  ldrd r8, r9, [r3, #B_RECTIFIED] /* and PAIRS */
+  strd r6, r10, [sp, #G_SET] /* and STEP */
+  str r8, [sp, #G_FORM]
+  sub r0, r5 /* at the end of a channel before the first one */
+  sub r1, r7
+  subs r2, #1
+  strd r0, r9, [sp, #G_PLANE] /* and PAIRS */
+  strd r1, r2, [sp, #G_STREAM] /* and Y */
+  mov r0, #5
+  strd r0, r3, [sp, #G_CHANNELS] /* and BLOCK */
+  mov r0, #1
+  str r0, [sp, #G_ROWS]
+  b next
   .size begin, . - begin
 
 /* The next row, or the first row of the next channel; equal where there is none. */
   .type next, %function
 next:
-  ldr r3, [sp, #G_BLOCK]
   ldrd r0, r1, [sp, #G_ROWS] /* and AT */
-  ldr r2, [r3, #B_STEP]
-  add r1, r2
+1:
+  ldrd r2, r3, [sp, #G_SET] /* and STEP */
   subs r0, #1
+  beq 2f
+  add r1, r3
   strd r0, r1, [sp, #G_ROWS]
-  bne row
-  ldr r2, [sp, #G_CHANNELS]
-  ldrd r0, r1, [sp, #G_PLANE] /* and STREAM */
-  subs r2, #1
-  it eq
-  bxeq lr
-  str r2, [sp, #G_CHANNELS]
-  ldr r4, [r3, #B_PLANE]
-  ldr r5, [r3, #B_RECORD]
-  ldr r6, [sp, #G_Y]
-  add r0, r4
-  add r1, r5
-  add r6, #1
-  strd r0, r1, [sp, #G_PLANE]
-  str r6, [sp, #G_Y]
-  b channel
-row:
-  ldrd r0, r1, [sp, #G_AT] /* and OUT_ROW */
-  ldrd r4, r5, [sp, #G_PLANE] /* and STREAM */
-  ldr r2, [sp, #G_STRIP]
-  lsr r6, r0, #1
-  mla r4, r6, r2, r4
-  ldr r2, [r3, #B_SET]
-  tst r0, #1
+  ldrd r4, r5, [sp, #G_PLANE] /* and PAIRS */
+  ldr r6, [sp, #G_STRIP]
+  lsr r0, r1, #1
+  mla r4, r0, r6, r4
+  lsls r1, #31
   it ne
   addne r5, r2
   strd r5, r4, [sp, #G_K] /* and X */
   add r5, r2
   str r5, [sp, #G_END]
-  str r1, [sp, #G_OUT]
-  ldr r2, [r3, #B_Y_ROW]
-  ldr r4, [r3, #B_COLS]
-  add r1, r2
-  str r1, [sp, #G_OUT_ROW]
-  str r4, [sp, #G_LEFT]
+  ldr r0, [sp, #G_OUT]
+  ldr r1, [sp, #G_OUT_SKIP]
+  add r0, r1
+  str r0, [sp, #G_OUT]
+  ldr r2, [sp, #G_COLS]
+  str r2, [sp, #G_LEFT]
   movs r2, #1
   bx lr
+2:
+  ldrd r2, r3, [sp, #G_CHANNELS] /* and BLOCK */
+  subs r2, #1
+  it eq
+  bxeq lr
+  str r2, [sp, #G_CHANNELS]
+  ldrd r0, r1, [sp, #G_STREAM] /* and Y */
+  ldr r4, [r3, #B_RECORD]
+  ldr r5, [r3, #B_PLANE]
+  ldrd r6, r7, [sp, #G_PLANE] /* and PAIRS */
+  add r0, r4
+  adds r1, #1
+  add r6, r5
+  strd r0, r1, [sp, #G_STREAM]
+  str r6, [sp, #G_PLANE]
+  ldr r5, [sp, #G_OUT_SKIP]
+  sub r1, r5
+  str r1, [sp, #G_OUT]
+  mov r1, r7
+  add r2, r0, r4
+  sub r2, #16
+  ldr r12, [r3, #B_ROWS]
+  mov r3, #0xFF00FF00
+3: /* weights become pairs times 256, four words at a time; there are four words of other things behind them */
+  ldm r0!, {r4, r6, r8, r10}
+  and r5, r3, r4
+  and r4, r3, r4, lsl #8
+  and r7, r3, r6
+  and r6, r3, r6, lsl #8
+  and r9, r3, r8
+  and r8, r3, r8, lsl #8
+  and r11, r3, r10
+  and r10, r3, r10, lsl #8
+  stm r1!, {r4-r11}
+  cmp r0, r2
+  blo 3b
+  ldm r2, {r4-r7} /* start, multiplier, offset, shift */
+  ldr r1, [sp, #G_STEP]
+  lsl r4, #8
+  strd r4, r5, [sp, #G_START]
+  strd r6, r7, [sp, #G_START + 8]
+  add r0, r12, #1 /* the row before the first one */
+  rsb r1, r1, #0
+  b 1b
   .size next, . - next
 
-/* `count` sums in r8-r11 become results; r2 multiplier, r3 offset, r12 shift, r4 = -128 */
+/* `count` sums in r8-r11 become results; r2 multiplier, r3 offset, r4 shift, r5 = -128 */
   .macro RECTIFIED sum
-  lsl \sum, #8
   smmla \sum, \sum, r2, r3
-  asr \sum, r12
+  asr \sum, r4
   ssat \sum, #8, \sum
   .endm
 
   .macro SIGNED sum
-  lsl \sum, #8
   smmul \sum, \sum, r2
   adds \sum, #64
-  and r5, r4, \sum, asr #31
-  add \sum, r5
+  and r6, r5, \sum, asr #31
+  add \sum, r6
   add \sum, r3
-  asr \sum, r12
+  asr \sum, r4
   ssat \sum, #8, \sum
   .endm
 
@@ -546,19 +613,11 @@ row:
   .balign 4
   .type \name, %function
 \name:
-  add r7, sp, #G_SCALING
-  ldm r7, {r2, r3, r12}
-  ldr r6, [sp, #G_FORM]
-  cmp r6, #0
-  beq 1f
+  add r6, sp, #G_SCALING
+  ldm r6, {r2-r5} /* multiplier, offset, shift, form */
+  cbz r5, 1f
   .irp sum, \sums
   RECTIFIED \sum
-  .endr
-  b 2f
-1:
-  mvn r4, #127
-  .irp sum, \sums
-  SIGNED \sum
   .endr
 2:
   ldrd r2, r3, [sp, #G_OUT] /* and Y_COL */
@@ -576,6 +635,12 @@ row:
   .endif
   str r2, [sp, #G_OUT]
   bx lr
+1:
+  mvn r5, #127
+  .irp sum, \sums
+  SIGNED \sum
+  .endr
+  b 2b
   .size \name, . - \name
   .endm
 
@@ -595,36 +660,16 @@ TAP4 .req r6
 TAP5 .req r7
 TAP6 .req r12
 
-/* weights of a strip: two columns a word */
+/* weights of a strip: an even number of columns, of which the last one is nothing */
   .macro WEIGHTS taps
   .if \taps == 1
-  ldr r2, [r1], #4
+  ldrd r2, r3, [r1], #8
   .elseif \taps == 3
-  ldrd r2, r4, [r1], #8
+  ldm r1!, {r2-r5}
   .elseif \taps == 5
-  ldm r1!, {r2, r4, r6}
+  ldm r1!, {r2-r6, r12}
   .else
-  ldm r1!, {r2, r4, r6, r12}
-  .endif
-  .if \taps > 1
-  sxtb16 TAP1, TAP0, ror #8
-  sxtb16 TAP0, TAP0
-  .else
-  sxtb16 TAP0, TAP0
-  .endif
-  .if \taps > 3
-  sxtb16 TAP3, TAP2, ror #8
-  sxtb16 TAP2, TAP2
-  .elseif \taps == 3
-  sxtb16 TAP2, TAP2
-  .endif
-  .if \taps == 5
-  sxtb16 TAP4, TAP4
-  .endif
-  .if \taps == 7
-  sxtb16 TAP5, TAP4, ror #8
-  sxtb16 TAP4, TAP4
-  sxtb16 TAP6, TAP6
+  ldm r1!, {r2-r7, r12, lr}
   .endif
   .endm
 

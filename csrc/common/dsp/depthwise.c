@@ -27,9 +27,12 @@ void kg_depthwise_s8(const uint32_t *x, const void *stream, int8_t *y, const kg_
 static const uint32_t *below(const uint32_t *x, int32_t bytes) { return x + bytes / 4; }
 
 void kg_depthwise_expand_s8(uint32_t *x, const kg_depthwise_rows *rows, int32_t columns, int32_t plane) {
-  const int8_t *upper = rows->upper, *lower = rows->lower;
-  for (int32_t i = 0; i < columns; ++i, upper += rows->upper_step, lower += rows->lower_step)
-    for (int32_t c = 0; c < KG_DEPTHWISE_CHANNELS; ++c) x[c * (plane / 4) + i] = kg_pair(upper[c], lower[c]);
+  for (int32_t strip = 0; strip < rows->strips; ++strip, x += KG_DEPTHWISE_CHANNELS * (plane / 4)) {
+    const int8_t *upper = rows->upper + strip * rows->next, *lower = rows->lower + strip * rows->next;
+    for (int32_t i = 0; i < columns; ++i)
+      for (int32_t c = 0; c < KG_DEPTHWISE_CHANNELS; ++c)
+        x[c * (plane / 4) + i] = kg_pair(upper[i * rows->upper_step + c], lower[i * rows->lower_step + c]);
+  }
 }
 
 static int8_t saturate(int32_t v) { return (int8_t)(v < -128 ? -128 : v > 127 ? 127 : v); }
@@ -75,8 +78,9 @@ void kg_depthwise3x3_step2_s8(const uint32_t *x, const void *stream, int8_t *y, 
 }
 
 static int32_t sum_any(const uint32_t *x, const uint32_t *k, const kg_depthwise_block *b, int32_t taps, int32_t sum) {
-  for (int32_t i = 0; i < b->strips; ++i, x = below(x, b->strip), k += (taps + 1) / 2)
-    for (int32_t j = 0; j < taps; ++j) sum = kg_smlad(x[j], j % 2 ? kg_sxtb16_ror8(k[j / 2]) : kg_sxtb16(k[j / 2]), sum);
+  const int32_t columns = taps + 1; /* of weights */
+  for (int32_t i = 0; i < b->set / 4; i += columns, x = below(x, b->strip))
+    for (int32_t j = 0; j < taps; ++j) sum = kg_smlad(x[j], k[i + j], sum);
   return sum;
 }
 
@@ -84,14 +88,17 @@ void kg_depthwise_s8(const uint32_t *x, const void *stream, int8_t *y, const kg_
   const uint32_t *k = (const uint32_t *)stream;
   for (int32_t c = 0; c < KG_DEPTHWISE_CHANNELS; ++c, x = below(x, b->plane), k = below(k, b->record)) {
     const uint32_t *scaling = below(k, b->record) - 3;
+    for (int32_t i = 0; i < b->record / 4 - 4; ++i) {
+      b->pairs[2 * i] = (k[i] << 8) & 0xFF00FF00u;
+      b->pairs[2 * i + 1] = k[i] & 0xFF00FF00u;
+    }
     for (int32_t row = 0; row < b->rows; ++row) {
       const int32_t at = row * b->row_step;
       for (int32_t col = 0; col < b->cols; ++col) {
         const uint32_t *from = below(x, at / 2 * b->strip) + col * step;
-        const uint32_t sum = (uint32_t)sum_any(from, below(k, at % 2 * b->set), b, taps, (int32_t)scaling[-1]) << 8;
+        const int32_t sum = sum_any(from, below(b->pairs, at % 2 * b->set), b, taps, (int32_t)(scaling[-1] << 8));
         const uint32_t shift = scaling[2] & 31u;
-        y[c + row * b->y_row + col * b->y_col] =
-            b->rectified ? rectified((int32_t)sum, scaling, shift) : with_sign((int32_t)sum, scaling, shift);
+        y[c + row * b->y_row + col * b->y_col] = b->rectified ? rectified(sum, scaling, shift) : with_sign(sum, scaling, shift);
       }
     }
   }

@@ -23,19 +23,21 @@ typedef struct kg_depthwise_block {
   int32_t y_row, y_col; /* bytes from a result to the one below, to the one at its right */
   int32_t rows, cols;   /* of results */
   int32_t row_step;     /* rows from a window to the one below */
-  int32_t strips;       /* that a window reaches into */
-  int32_t set;          /* bytes of weights of a channel for windows that start in an upper row */
+  int32_t set;          /* bytes of pairs of weights for windows that start in an upper row */
   int32_t record;       /* bytes of a channel in the stream */
   int32_t rectified;    /* 1 or 0 */
+  uint32_t *pairs;      /* room for the weights of a channel: two words for each of the stream's, which are counted in fours */
 } kg_depthwise_block;
 
-/* Two input rows on their way into a strip. */
+/* Input rows on their way into strips, two by two. */
 typedef struct kg_depthwise_rows {
-  const int8_t *upper, *lower;    /* their first pixels */
+  const int8_t *upper, *lower;    /* first pixels of the first two */
   int32_t upper_step, lower_step; /* bytes to the next pixel, 0 to repeat the first */
+  int32_t next;                   /* bytes to the next two rows, where the steps are the same */
+  int32_t strips;                 /* one where they are not */
 } kg_depthwise_rows;
 
-/* `columns` pixels of four channels into four planes that lie `plane` bytes apart, from x on. */
+/* `columns` pixels of four channels into four planes that lie `plane` bytes apart, from x on; strips lie four planes apart. */
 void kg_depthwise_expand_s8(uint32_t *x, const kg_depthwise_rows *rows, int32_t columns, int32_t plane);
 
 /* Windows of 3x3, both steps 1 (2), rectified, with results of channel c at y + c. Ten words a channel: for each column the pairs of the

@@ -94,10 +94,9 @@ int32_t kg_depthwise_conv2d_dsp_check(const kg_depthwise_conv2d_dsp_args *a, kg_
   if (!c->ok) return 0;
   kg_check_read(c, a->x, kg_check_mul3(c, s->in_h, s->in_w, s->in_c), 1);
   kg_check_read(c, a->stream, kg_check_mul3(c, 4, s->in_c, kg_depthwise_dsp_record(s, a->whole)), 4);
-  const int64_t column = 4 * KG_DEPTHWISE_CHANNELS;
-  kg_check_write(c, a->scratch,
-                 kg_check_mul3(c, column, kg_depthwise_dsp_columns(s, a->block_w), kg_depthwise_dsp_strips(s, a->block_h)), 4,
-                 KG_REF_NONE);
+  const int64_t strip = 4 * KG_DEPTHWISE_CHANNELS * (int64_t)kg_depthwise_dsp_columns(s, a->block_w);
+  const int64_t planes = kg_check_mul(c, strip, kg_depthwise_dsp_strips(s, a->block_h));
+  kg_check_write(c, a->scratch, planes + kg_depthwise_dsp_pairs(s), 4, KG_REF_NONE);
   kg_check_write(c, a->y, kg_check_mul3(c, s->out_h, s->out_w, s->in_c), 1, KG_REF_NONE);
   return kg_check_end(c);
 }

@@ -52,10 +52,11 @@ static void fill_borders(const map *m, int32_t strips) {
 static void expand(const map *m, int32_t channel, int32_t first, int32_t from, int32_t to) {
   const kg_depthwise_shape *s = m->shape;
   const int8_t *origin = m->x + m->image_col * m->x_col + channel;
-  uint32_t *strip = m->planes + (from - first) * KG_DEPTHWISE_CHANNELS * m->columns + m->left;
-  for (; from < to; ++from, strip += KG_DEPTHWISE_CHANNELS * m->columns) {
+  const int32_t words = KG_DEPTHWISE_CHANNELS * m->columns;
+  uint32_t *strip = m->planes + (from - first) * words + m->left;
+  while (from < to) {
     const int32_t row = 2 * from - s->pad_top;
-    kg_depthwise_rows rows = {m->zero, m->zero, 0, 0};
+    kg_depthwise_rows rows = {m->zero, m->zero, 0, 0, 2 * m->x_row, 1};
     if (row >= 0 && row < s->in_h) {
       rows.upper = origin + row * m->x_row;
       rows.upper_step = m->x_col;
@@ -64,7 +65,13 @@ static void expand(const map *m, int32_t channel, int32_t first, int32_t from, i
       rows.lower = origin + (row + 1) * m->x_row;
       rows.lower_step = m->x_col;
     }
+    if (row >= 0 && row < s->in_h - 1) { /* as many as lie inside */
+      const int32_t inside = (s->in_h - row) / 2;
+      rows.strips = inside < to - from ? inside : to - from;
+    }
     kg_depthwise_expand_s8(strip, &rows, m->image_cols, 4 * m->columns);
+    from += rows.strips;
+    strip += rows.strips * words;
   }
 }
 
@@ -106,13 +113,12 @@ void kg_depthwise_conv2d_dsp_s8(const kg_depthwise_conv2d_dsp_args *a, const kg_
   const kg_depthwise_shape shape = kg_depthwise_dsp_shape(a), *s = &shape;
   const uint32_t *stream = (const uint32_t *)kg_in(mem, a->stream);
   int8_t *y = (int8_t *)kg_out(mem, a->y);
-  const int32_t record = kg_depthwise_dsp_record(s, a->whole);
+  const int32_t record = kg_depthwise_dsp_record(s, a->whole), strips = kg_depthwise_dsp_strips(s, a->block_h);
   kg_depthwise_block block = {0};
   block.y_row = a->swapped ? s->in_c : s->out_w * s->in_c;
   block.y_col = a->swapped ? s->out_h * s->in_c : s->in_c;
   block.row_step = s->stride_h;
-  block.strips = kg_depthwise_dsp_window(s);
-  block.set = 4 * kg_depthwise_dsp_set(s);
+  block.set = 8 * kg_depthwise_dsp_set(s);
   block.record = 4 * record;
   block.rectified = a->rectified;
   for (int32_t col = 0; col < s->out_w; col += a->block_w) {
@@ -120,7 +126,8 @@ void kg_depthwise_conv2d_dsp_s8(const kg_depthwise_conv2d_dsp_args *a, const kg_
     const map m = open_map(a, s, mem, col, block.cols);
     block.plane = 4 * m.columns;
     block.strip = KG_DEPTHWISE_CHANNELS * block.plane;
-    fill_borders(&m, kg_depthwise_dsp_strips(s, a->block_h < s->out_h ? a->block_h : s->out_h));
+    fill_borders(&m, strips);
+    block.pairs = m.planes + KG_DEPTHWISE_CHANNELS * m.columns * strips;
     for (int32_t next = 0; next < s->in_c; next += KG_DEPTHWISE_CHANNELS) {
       const int32_t last = s->in_c - KG_DEPTHWISE_CHANNELS, c = next < last ? next : last; /* the last ones may be done again */
       four_channels(&m, c, stream + c * record, y + col * block.y_col + c, &block);

@@ -36,9 +36,17 @@ static inline int32_t kg_depthwise_dsp_set(const kg_depthwise_shape *s) {
   return kg_depthwise_dsp_window(s) * ((kg_depthwise_dsp_taps(s) + 1) / 2);
 }
 
+/* Words of weights of a channel. */
+static inline int32_t kg_depthwise_dsp_sets(const kg_depthwise_shape *s) {
+  return kg_depthwise_dsp_set(s) * (1 + s->stride_h % 2);
+}
+
+/* Bytes of scratch for the pairs of a channel's weights. */
+static inline int32_t kg_depthwise_dsp_pairs(const kg_depthwise_shape *s) { return (kg_depthwise_dsp_sets(s) + 3) / 4 * 32; }
+
 /* Words of a channel in the stream. */
 static inline int32_t kg_depthwise_dsp_record(const kg_depthwise_shape *s, int32_t whole) {
-  return whole ? KG_DEPTHWISE_WHOLE : kg_depthwise_dsp_set(s) * (1 + s->stride_h % 2) + 4;
+  return whole ? KG_DEPTHWISE_WHOLE : kg_depthwise_dsp_sets(s) + 4;
 }
 
 #endif

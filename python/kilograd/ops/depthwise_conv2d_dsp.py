@@ -57,8 +57,9 @@ class Shape:
         return (rows - 1) * self.stride[0] // 2 + window_strips(self.kernel[0], self.stride[0])
 
     def scratch(self, rows: int, cols: int) -> int:
-        """Bytes of planes."""
-        return 4 * CHANNELS * self.columns(cols) * self.strips(rows)
+        """Bytes of planes, and of pairs of weights."""
+        words = window_strips(self.kernel[0], self.stride[0]) * (self.kernel[1] // 2 + 1) * (1 + self.stride[0] % 2)
+        return 4 * CHANNELS * self.columns(cols) * self.strips(rows) + -(-words // 4) * 32
 
     def instructions(self) -> int:
         """About what a channel takes."""
@@ -68,10 +69,10 @@ class Shape:
             return planes + rows // 2 * (24 * cols + 7 * (cols % 2) + 19) + rows % 2 * (17 * cols + 5 * (cols % 2) + 19)
         if self.kernel == (3, 3) and self.stride == (2, 2):
             return planes + rows * (15 * cols + 7 * (cols % 4 > 1) + 6 * (cols % 2) + 24)
-        strip = [0, *(n * taps + taps + ((n - 1) * self.stride[1] + taps + 1) // 2 + 5 for n in (1, 2, 4))]
+        strip = [0, *(n * taps + ((n - 1) * self.stride[1] + taps + 1) // 2 + 5 for n in (1, 2, 4))]
         tiles = [(cols % 2), cols // 2 % 2, cols // 4]
         depth = window_strips(self.kernel[0], self.stride[0])
-        return planes + rows * (40 + sum(count * (depth * strip[i + 1] + 26 + 5 * 2**i) for i, count in enumerate(tiles)))
+        return planes + rows * (30 + sum(count * (depth * strip[i + 1] + 26 + 5 * 2**i) for i, count in enumerate(tiles)))
 
 
 @dataclass(frozen=True)
