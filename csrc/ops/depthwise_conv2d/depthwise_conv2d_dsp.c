@@ -38,12 +38,19 @@ static map open_map(const kg_depthwise_conv2d_dsp_args *a, const kg_depthwise_sh
   return m;
 }
 
-/* Columns beside the image, which stay as they are for all channels. */
+/* Both rows of a strip lie beside the image, and it stays in its place: there is one block. */
+static int32_t is_border(const map *m, int32_t strip) {
+  const int32_t row = 2 * strip - m->shape->pad_top;
+  return m->args->block_h == m->shape->out_h && (row < -1 || row >= m->shape->in_h);
+}
+
+/* What lies beside the image and stays as it is for all channels. */
 static void fill_borders(const map *m, int32_t strips) {
   const uint32_t pair = ((uint32_t)m->args->x_zero & 0xFFFFu) * 0x10001u;
   uint32_t *plane = m->planes;
   for (int32_t i = 0; i < KG_DEPTHWISE_CHANNELS * strips; ++i, plane += m->columns) {
-    for (int32_t col = 0; col < m->left; ++col) plane[col] = pair;
+    const int32_t left = is_border(m, i / KG_DEPTHWISE_CHANNELS) ? m->columns : m->left;
+    for (int32_t col = 0; col < left; ++col) plane[col] = pair;
     for (int32_t col = m->left + m->image_cols; col < m->columns; ++col) plane[col] = pair;
   }
 }
@@ -69,7 +76,7 @@ static void expand(const map *m, int32_t channel, int32_t first, int32_t from, i
       const int32_t inside = (s->in_h - row) / 2;
       rows.strips = inside < to - from ? inside : to - from;
     }
-    kg_depthwise_expand_s8(strip, &rows, m->image_cols, 4 * m->columns);
+    if (!is_border(m, from)) kg_depthwise_expand_s8(strip, &rows, m->image_cols, 4 * m->columns);
     from += rows.strips;
     strip += rows.strips * words;
   }

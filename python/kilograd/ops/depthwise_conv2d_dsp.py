@@ -58,21 +58,23 @@ class Shape:
 
     def scratch(self, rows: int, cols: int) -> int:
         """Bytes of planes, and of pairs of weights."""
-        words = window_strips(self.kernel[0], self.stride[0]) * (self.kernel[1] // 2 + 1) * (1 + self.stride[0] % 2)
-        return 4 * CHANNELS * self.columns(cols) * self.strips(rows) + -(-words // 4) * 32
+        return 4 * CHANNELS * self.columns(cols) * self.strips(rows) + -(-self.words() // 4) * 32
 
-    def instructions(self) -> int:
-        """About what a channel takes."""
-        (rows, cols), taps = self.out, self.kernel[1] | 1
-        planes = self.strips(rows) * (7 * self.columns(cols) // 2 + 15)
+    def words(self) -> int:
+        """Of packed weights, where they do not stay in registers."""
+        return window_strips(self.kernel[0], self.stride[0]) * (self.kernel[1] // 2 + 1) * (1 + self.stride[0] % 2)
+
+    def instructions(self, rows: int, cols: int) -> int:
+        """About what a channel takes for so many results, from planes to results."""
+        taps = self.kernel[1] | 1
         if self.kernel == (3, 3) and self.stride == (1, 1):
-            return planes + rows // 2 * (24 * cols + 7 * (cols % 2) + 19) + rows % 2 * (17 * cols + 5 * (cols % 2) + 19)
+            return 33 + rows // 2 * (24 * cols + 7 * (cols % 2) + 19) + rows % 2 * (17 * cols + 5 * (cols % 2) + 19)
         if self.kernel == (3, 3) and self.stride == (2, 2):
-            return planes + rows * (15 * cols + 7 * (cols % 4 > 1) + 6 * (cols % 2) + 24)
-        strip = [0, *(n * taps + ((n - 1) * self.stride[1] + taps + 1) // 2 + 5 for n in (1, 2, 4))]
-        tiles = [(cols % 2), cols // 2 % 2, cols // 4]
-        depth = window_strips(self.kernel[0], self.stride[0])
-        return planes + rows * (30 + sum(count * (depth * strip[i + 1] + 26 + 5 * 2**i) for i, count in enumerate(tiles)))
+            return 33 + rows * (15 * cols + 7 * (cols % 4 > 1) + 6 * (cols % 2) + 24)
+        strip = [n * taps + ((n - 1) * self.stride[1] + taps + 1) // 2 + 5 for n in (1, 2, 4)]
+        tiles, depth = [cols % 2, cols // 2 % 2, cols // 4], window_strips(self.kernel[0], self.stride[0])
+        per_row = 30 + sum(count * (depth * strip[i] + 26 + 5 * 2**i) for i, count in enumerate(tiles))
+        return 50 + 13 * -(-self.words() // 4) + rows * per_row
 
 
 @dataclass(frozen=True)
@@ -89,25 +91,37 @@ class Blocks:
         """Bytes."""
         return self.shape.scratch(self.rows, self.cols)
 
+    def instructions(self) -> int:
+        """About what a channel takes."""
+        total, shape = 0, self.shape
+        for first_col in range(0, shape.out[1], self.cols):
+            cols = min(self.cols, shape.out[1] - first_col)
+            moved = max(window_strips(shape.kernel[0], shape.stride[0]) - shape.stride[0] / 2, 0)
+            total += round(shape.strips(shape.out[0]) * (6 * shape.columns(cols) + 20) / 4)
+            for first_row in range(0, shape.out[0], self.rows):
+                total += shape.instructions(min(self.rows, shape.out[0] - first_row), cols) + 40
+                total += round(1.25 * moved * shape.columns(cols)) if first_row else 0
+        return total
 
-def split(shape: Shape, swapped: bool) -> Blocks | None:
-    """Whole rows where they fit, and as many as fit; None where nothing does."""
+
+def split(shape: Shape, swapped: bool) -> list[Blocks]:
+    """Every number of columns that fits, with as many rows as fit."""
+    if shape.kernel[1] > MAX_TAPS or shape.stride[1] > 2:
+        return []
     out, step = shape.out, 1 if shape.stride[0] % 2 == 0 else 2
-    least = min(step, out[0])
-    fitting = [c for c in (*range(4, out[1], 4), out[1]) if shape.scratch(least, c) <= MAX_SCRATCH]
-    if not fitting or shape.kernel[1] > MAX_TAPS or shape.stride[1] > 2:
-        return None
-    cols = fitting[-1]
-    rows = max(r for r in (*range(least, out[0], step), out[0]) if shape.scratch(r, cols) <= MAX_SCRATCH)
-    turns = -(-out[0] // rows)
-    even = min(-(-out[0] // (turns * step)) * step, rows)  # blocks of much the same size
-    return Blocks(shape, swapped, even, cols)
+    least, found = min(step, out[0]), []
+    for cols in (*range(4, out[1], 4), out[1]):
+        if shape.scratch(least, cols) <= MAX_SCRATCH:
+            rows = max(r for r in (*range(least, out[0], step), out[0]) if shape.scratch(r, cols) <= MAX_SCRATCH)
+            turns = -(-out[0] // rows)
+            even = min(-(-out[0] // (turns * step)) * step, rows)  # blocks of much the same size
+            found.append(Blocks(shape, swapped, even, cols))
+    return found
 
 
 def choose_blocks(shape: Shape) -> Blocks | None:
-    """The way round that takes less; None where neither fits."""
-    ways = [b for b in (split(shape, False), split(shape.swap(), True)) if b]
-    return min(ways, key=lambda b: (-(-b.shape.out[1] // b.cols), b.shape.instructions()), default=None)
+    """The way round and the blocks that take least; None where nothing fits."""
+    return min(split(shape, False) + split(shape.swap(), True), key=Blocks.instructions, default=None)
 
 
 def pairs(upper: Array, lower: Array) -> Array:
