@@ -26,7 +26,7 @@ void kg_depthwise_s8(const uint32_t *x, const void *stream, int8_t *y, const kg_
 
 static const uint32_t *below(const uint32_t *x, int32_t bytes) { return x + bytes / 4; }
 
-void kg_depthwise_expand_s8(uint32_t *x, const kg_depthwise_rows *rows, int32_t columns, int32_t plane) {
+void kg_depthwise_expand_s8(uint32_t *x, const kg_depthwise_source *rows, int32_t columns, int32_t plane) {
   for (int32_t strip = 0; strip < rows->strips; ++strip, x += KG_DEPTHWISE_CHANNELS * (plane / 4)) {
     const int8_t *upper = rows->upper + strip * rows->next, *lower = rows->lower + strip * rows->next;
     for (int32_t i = 0; i < columns; ++i)

@@ -30,15 +30,15 @@ typedef struct kg_depthwise_block {
 } kg_depthwise_block;
 
 /* Input rows on their way into strips, two by two. */
-typedef struct kg_depthwise_rows {
+typedef struct kg_depthwise_source {
   const int8_t *upper, *lower;    /* first pixels of the first two */
   int32_t upper_step, lower_step; /* bytes to the next pixel, 0 to repeat the first */
   int32_t next;                   /* bytes to the next two rows, where the steps are the same */
   int32_t strips;                 /* one where they are not */
-} kg_depthwise_rows;
+} kg_depthwise_source;
 
 /* `columns` pixels of four channels into four planes that lie `plane` bytes apart, from x on; strips lie four planes apart. */
-void kg_depthwise_expand_s8(uint32_t *x, const kg_depthwise_rows *rows, int32_t columns, int32_t plane);
+void kg_depthwise_expand_s8(uint32_t *x, const kg_depthwise_source *rows, int32_t columns, int32_t plane);
 
 /* Windows of 3x3, both steps 1 (2), rectified, with results of channel c at y + c. Ten words a channel: for each column the pairs of the
  * weights (0, 1) and (1, 2), and the start value, all times the 2^n that gives the shift KG_DEPTHWISE_SHIFT, if there is one; multiplier,

@@ -63,7 +63,7 @@ static void expand(const map *m, int32_t channel, int32_t first, int32_t from, i
   uint32_t *strip = m->planes + (from - first) * words + m->left;
   while (from < to) {
     const int32_t row = 2 * from - s->pad_top;
-    kg_depthwise_rows rows = {m->zero, m->zero, 0, 0, 2 * m->x_row, 1};
+    kg_depthwise_source rows = {m->zero, m->zero, 0, 0, 2 * m->x_row, 1};
     if (row >= 0 && row < s->in_h) {
       rows.upper = origin + row * m->x_row;
       rows.upper_step = m->x_col;
