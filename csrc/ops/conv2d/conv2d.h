@@ -164,6 +164,24 @@ typedef struct kg_conv2d_grad_weights_args {
 void kg_conv2d_grad_weights_ref_s8(const kg_conv2d_grad_weights_args *args, const kg_memory *mem);
 int32_t kg_conv2d_grad_weights_check(const kg_conv2d_grad_weights_args *args, kg_check *c);
 
+/* The same for cores with the DSP extension, without groups or transposition; live_c and out_c multiples of four. */
+typedef struct kg_conv2d_grad_weights_dsp_args {
+  kg_ref gy;          /* int8 error [out_h][out_w][out_c] */
+  kg_ref gy_exponent; /* kg_exponent */
+  kg_ref x;           /* int8 [in_h][in_w][live_c] */
+  kg_ref w_live;      /* int8 [out_c][k_h][k_w][live_c], updated; none under gradient accumulation */
+  kg_ref scratch;     /* see conv2d_learn.h */
+  kg_update update;
+  kg_conv2d_shape shape;
+  int32_t x_zero;
+  int32_t w_min, w_max; /* range of a learned weight, int8 */
+  int32_t pairs;        /* of pixels at a time */
+  int32_t block;        /* input channels at a time, a multiple of four */
+} kg_conv2d_grad_weights_dsp_args;
+
+void kg_conv2d_grad_weights_dsp_s8(const kg_conv2d_grad_weights_dsp_args *args, const kg_memory *mem);
+int32_t kg_conv2d_grad_weights_dsp_check(const kg_conv2d_grad_weights_dsp_args *args, kg_check *c);
+
 /* How sums of the int16 kernel become results. The first two have int64 biases and sums, the others int32 ones (sums wrap). */
 enum {
   KG_CONV2D_WIDE = 0,      /* 15-bit multiplier, rounded once */

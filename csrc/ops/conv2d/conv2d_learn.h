@@ -50,4 +50,19 @@ static inline int32_t kg_conv2d_grad_scratch(const kg_conv2d_grad_input_dsp_args
   return kg_conv2d_grad_nothing(a) + (kg_conv2d_grad_pads(&a->shape) ? a->shape.out_c : 0);
 }
 
+/* Pairs of output pixels over which gradients of weights sum. */
+static inline int32_t kg_conv2d_grad_weights_pairs(const kg_conv2d_shape *s) { return (s->out_h * s->out_w + 1) / 2; }
+
+static inline int32_t kg_conv2d_grad_weights_buffer(const kg_conv2d_grad_weights_dsp_args *a) {
+  return 4 * KG_SUMS_PIXELS * a->block;
+}
+
+static inline int32_t kg_conv2d_grad_weights_words(const kg_conv2d_grad_weights_dsp_args *a) {
+  return kg_conv2d_grad_weights_buffer(a) + 4 * KG_SUMS_BLOCK * (a->pairs + KG_SUMS_SPARE);
+}
+
+static inline int64_t kg_conv2d_grad_weights_scratch(const kg_conv2d_grad_weights_dsp_args *a) {
+  return kg_conv2d_grad_weights_words(a) + 2 * (int64_t)kg_conv2d_grad_weights_pairs(&a->shape) * a->block;
+}
+
 #endif

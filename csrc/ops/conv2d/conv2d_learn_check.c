@@ -60,3 +60,21 @@ int32_t kg_conv2d_grad_input_dsp_check(const kg_conv2d_grad_input_dsp_args *a, k
   kg_check_error_out(c, &a->gx, kg_check_mul3(c, s->in_h, s->in_w, s->in_c), KG_REF_NONE);
   return kg_check_end(c);
 }
+
+int32_t kg_conv2d_grad_weights_dsp_check(const kg_conv2d_grad_weights_dsp_args *a, kg_check *c) {
+  const kg_conv2d_shape *s = &a->shape;
+  check_common(c, s, 2, a->block);
+  kg_check_range(c, a->pairs, 1, KG_WINDOW_MAX_SIZE);
+  if (!c->ok) return 0;
+  kg_check_range(c, kg_check_mul(c, s->out_h, s->out_w), 1, 65536); /* |sum| <= 65536 * 127 * 255 < 2^31 */
+  kg_check_range(c, s->live_c, 4, s->in_c);
+  kg_check_range(c, a->block % 4, 0, 0);
+  kg_check_s8(c, a->x_zero);
+  kg_check_clamp(c, a->w_min, a->w_max);
+  if (!c->ok) return 0;
+  kg_check_error_in(c, a->gy, a->gy_exponent, kg_check_mul3(c, s->out_h, s->out_w, s->out_c));
+  kg_check_read(c, a->x, kg_check_mul3(c, s->in_h, s->in_w, s->live_c), 1);
+  kg_check_write(c, a->scratch, kg_conv2d_grad_weights_scratch(a), 4, KG_REF_NONE);
+  kg_check_update(c, &a->update, a->w_live, kg_check_mul(c, kg_check_mul3(c, s->out_c, s->k_h, s->k_w), s->live_c), s->out_c);
+  return kg_check_end(c);
+}
