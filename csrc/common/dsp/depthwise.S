@@ -1,5 +1,5 @@
 /* The kernels of depthwise.h for cores with the DSP extension. Results of 3x3 windows come in tiles of two rows by two columns (one by four
- * where windows lie two apart) with all weights in registers: 48 instructions for 36 products. Other windows go row by row, four columns at
+ * where windows lie two apart) with all weights in registers: 49 instructions for 36 products. Other windows go row by row, four columns at
  * a time, with the weights of one strip in registers. */
 #if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
   .syntax unified
