@@ -29,7 +29,12 @@ typedef struct kg_bias_grad_args {
 
 void kg_bias_grad_ref_s32(const kg_bias_grad_args *args, const kg_memory *mem);
 void kg_bias_grad_ref_s16(const kg_bias_grad_args *args, const kg_memory *mem);
+/* The same for cores with the DSP extension: channels in fours. */
+void kg_bias_grad_dsp_s32(const kg_bias_grad_args *args, const kg_memory *mem);
+void kg_bias_grad_dsp_s16(const kg_bias_grad_args *args, const kg_memory *mem);
 int32_t kg_bias_grad_s32_check(const kg_bias_grad_args *args, kg_check *c);
 int32_t kg_bias_grad_s16_check(const kg_bias_grad_args *args, kg_check *c);
+int32_t kg_bias_grad_dsp_s32_check(const kg_bias_grad_args *args, kg_check *c);
+int32_t kg_bias_grad_dsp_s16_check(const kg_bias_grad_args *args, kg_check *c);
 
 #endif

@@ -35,3 +35,13 @@ int32_t kg_bias_grad_s16_check(const kg_bias_grad_args *a, kg_check *c) {
   kg_check_range(c, a->limit, 0, INT16_MAX);
   return check_grad(a, c, 2);
 }
+
+int32_t kg_bias_grad_dsp_s32_check(const kg_bias_grad_args *a, kg_check *c) {
+  kg_check_range(c, a->channels % 4, 0, 0);
+  return kg_bias_grad_s32_check(a, c);
+}
+
+int32_t kg_bias_grad_dsp_s16_check(const kg_bias_grad_args *a, kg_check *c) {
+  kg_check_range(c, a->channels % 4, 0, 0);
+  return kg_bias_grad_s16_check(a, c);
+}

@@ -25,29 +25,47 @@ static inline int32_t kg_bias_step(const kg_bias_grad_args *a, uint32_t start, i
   return (int32_t)(v > a->limit ? a->limit : v < -a->limit ? -a->limit : v);
 }
 
-/* Gradients of all channels and their steps. The biases are `wide` or `narrow`; the other one is NULL. */
+/* Where steps go: the biases are `wide` or `narrow`, the other one is NULL. */
+typedef struct kg_bias_target {
+  int32_t *wide;
+  int16_t *narrow;
+  int32_t *pending;
+  int32_t e;      /* exponent of the error */
+  uint32_t start; /* of the random sequence */
+} kg_bias_target;
+
+static inline kg_bias_target kg_bias_begin(const kg_bias_grad_args *a, const kg_memory *mem, int32_t *wide, int16_t *narrow) {
+  const kg_train_state *train = (const kg_train_state *)kg_in(mem, a->update.train);
+  const kg_bias_target t = {wide, narrow, (int32_t *)kg_out(mem, a->update.pending), kg_error_exponent(mem, a->gy_exponent),
+                            kg_random_start(train->seed, train->step, a->update.tensor)};
+  return t;
+}
+
+/* Steps of n channels from c on, with the gradients acc. */
+static inline void kg_bias_apply(const kg_bias_grad_args *a, const kg_memory *mem, const kg_bias_target *t, int32_t c, int32_t n,
+                                 const int32_t *acc) {
+  for (int32_t i = c; i < c + n; ++i) {
+    const kg_rate rate = kg_update_rate(mem, &a->update, i, t->e);
+    if (rate.mantissa == 0) continue;
+    const int64_t step = kg_update_step(acc[i - c], rate, KG_BIAS_FRACTION);
+    if (t->pending)
+      kg_update_defer(t->pending, i, step);
+    else if (t->wide)
+      t->wide[i] = kg_bias_step(a, t->start, i, t->wide[i], step);
+    else
+      t->narrow[i] = (int16_t)kg_bias_step(a, t->start, i, t->narrow[i], step);
+  }
+}
+
+/* Gradients of all channels and their steps. */
 static inline void kg_bias_grad(const kg_bias_grad_args *a, const kg_memory *mem, int32_t *wide, int16_t *narrow) {
   const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
-  const int32_t e = kg_error_exponent(mem, a->gy_exponent);
-  const kg_train_state *train = (const kg_train_state *)kg_in(mem, a->update.train);
-  const uint32_t start = kg_random_start(train->seed, train->step, a->update.tensor);
-  int32_t *pending = (int32_t *)kg_out(mem, a->update.pending);
-
+  const kg_bias_target target = kg_bias_begin(a, mem, wide, narrow);
   for (int32_t c = 0; c < a->channels; c += KG_BIAS_BLOCK) {
     const int32_t n = a->channels - c < KG_BIAS_BLOCK ? a->channels - c : KG_BIAS_BLOCK;
     int32_t acc[KG_BIAS_BLOCK];
     kg_bias_sum(gy, a->pixels, a->channels, c, n, acc);
-    for (int32_t i = c; i < c + n; ++i) {
-      const kg_rate rate = kg_update_rate(mem, &a->update, i, e);
-      if (rate.mantissa == 0) continue;
-      const int64_t step = kg_update_step(acc[i - c], rate, KG_BIAS_FRACTION);
-      if (pending)
-        kg_update_defer(pending, i, step);
-      else if (wide)
-        wide[i] = kg_bias_step(a, start, i, wide[i], step);
-      else
-        narrow[i] = (int16_t)kg_bias_step(a, start, i, narrow[i], step);
-    }
+    kg_bias_apply(a, mem, &target, c, n, acc);
   }
 }
 

@@ -12,6 +12,8 @@ typedef struct kg_clamp_grad_args {
 } kg_clamp_grad_args;
 
 void kg_clamp_grad_ref_s8(const kg_clamp_grad_args *args, const kg_memory *mem);
+/* The same bits eight elements at a time, which suits cores with the DSP extension. */
+void kg_clamp_grad_dsp_s8(const kg_clamp_grad_args *args, const kg_memory *mem);
 int32_t kg_clamp_grad_check(const kg_clamp_grad_args *args, kg_check *c);
 
 #endif

@@ -19,6 +19,8 @@ typedef struct kg_grad_sum_args {
 } kg_grad_sum_args;
 
 void kg_grad_sum_ref_s8(const kg_grad_sum_args *args, const kg_memory *mem);
+/* The same bits, rounded in rows (common/dsp/errors.h). */
+void kg_grad_sum_dsp_s8(const kg_grad_sum_args *args, const kg_memory *mem);
 int32_t kg_grad_sum_check(const kg_grad_sum_args *args, kg_check *c);
 
 #endif
