@@ -68,13 +68,13 @@ $(VENV)/bench.stamp: $(VENV)/dev.stamp
 	$(BIN)/pip install --quiet --disable-pip-version-check torch
 	touch $@
 
-# options of each benchmark: BENCH_EXACTNESS='--samples 2 --numpy-samples 1' BENCH_LEARNING=--report takes minutes
-BENCH_EXACTNESS ?=
+# options of each benchmark: BENCH_MODELS='--samples 2 --numpy-samples 1' BENCH_LEARNING=--report takes minutes
+BENCH_MODELS ?=
 BENCH_STEP_TIME ?=
 BENCH_LEARNING ?=
 bench: $(VENV)/bench.stamp
 	PATH="$(abspath $(BIN)):$$PATH" sh scripts/dev_build.sh $(abspath $(BIN))/python
-	PYTHONPATH=python $(BIN)/python -m benchmarks.exactness $(BENCH_EXACTNESS)
+	PYTHONPATH=python $(BIN)/python -m benchmarks.models $(BENCH_MODELS)
 	PYTHONPATH=python $(BIN)/python -m benchmarks.step_time $(BENCH_STEP_TIME)
 	PYTHONPATH=python $(BIN)/python -m benchmarks.learning $(BENCH_LEARNING)
 

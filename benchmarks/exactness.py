@@ -1,28 +1,21 @@
-"""Bit-exactness of whole models: every tensor of LiteRT's reference kernels against NumPy and against the C kernels.
+"""Comparing a whole model bit for bit: every tensor of LiteRT's reference kernels against NumPy and against the C kernels.
 
-    python -m benchmarks.exactness [--json] [--samples N] [--numpy-samples N] [--model NAME ...]
-
-Reads models and real inputs from the shared data ($KILOGRAD_DATA); exits with 1 when a tensor differs.
+`python -m benchmarks.models` does it for all models; the tests of the frontends for small ones.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kilograd.frontends import import_tflite
-from kilograd.ir.graph import Array, DType, Graph, Kind
+from kilograd.ir.graph import Array, DType, Graph
 from kilograd.ops.base import RunState, evaluate
 from tests.reference import Reference, differences
-from tests.shared_data import shared_data
 from tests.streaming import early_reads
 
 Images = Callable[[Array, tuple[int, ...]], Array]
@@ -78,6 +71,25 @@ def model_path(root: Path, case: Case) -> Path:
     return root / "models" / f"{case.model}.tflite"
 
 
+def random_feeds(graph: Graph, count: int, seed: int = 1) -> list[dict[str, Array]]:
+    """Random values for all inputs: integers over their range (the last two of many: all lowest, all highest), float32 in [-1.5, 1.5].
+
+    int32 and int64 (indices and the like) stay small.
+    """
+    rng = np.random.default_rng(seed)
+
+    def one(name: str, i: int) -> Array:
+        t = graph[name]
+        if t.dtype is DType.FLOAT32:
+            return rng.uniform(-1.5, 1.5, t.shape).astype(np.float32)
+        low, high = (0, 100) if t.dtype in (DType.INT32, DType.INT64) else (np.iinfo(t.dtype.numpy).min, np.iinfo(t.dtype.numpy).max)
+        if count > 2 and i >= count - 2:
+            return np.full(t.shape, (low, high)[i - count + 2], t.dtype.numpy)
+        return rng.integers(low, high + 1, t.shape).astype(t.dtype.numpy)
+
+    return [{name: one(name, i) for name in graph.inputs} for i in range(count)]
+
+
 def random_inputs(graph: Graph, count: int, seed: int = 1) -> list[Array]:
     """Random inputs: int8 over the whole range (the last two of many: all lowest, all highest), float32 in [-1.5, 1.5]."""
     t, rng = graph[graph.inputs[0]], np.random.default_rng(seed)
@@ -120,20 +132,27 @@ def c_runner(graph: Graph) -> Runner:
 
     def run(feeds: dict[str, Array]) -> dict[str, Array]:
         before = {name: simulator.read(name) for name in early}
-        simulator.infer(feeds[graph.inputs[0]])
+        for name, value in feeds.items():
+            simulator.write(name, value)
+        simulator.run("infer")
         return {name: np.array(simulator.read(name)) for name in names} | before
 
     return run
 
 
-def compare(data: bytes, graph: Graph, inputs: list[Array], runner: Runner) -> dict[str, Any]:
-    """Tensors and elements compared, mismatches (at most 20 lines), seconds."""
+def compare(
+    data: bytes, graph: Graph, inputs: Sequence[Array | dict[str, Array]], runner: Runner, leave: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Tensors and elements compared, all but those named in `leave`; mismatches (at most 20 lines), seconds.
+
+    An input is a value of the first input, or of all by name.
+    """
     reference, start = Reference(data), time.perf_counter()
     tensors = elements = equal = 0
     mismatches: list[str] = []
     for i, x in enumerate(inputs):
-        feeds = {graph.inputs[0]: x}
-        want = reference.run(graph, feeds)
+        feeds = x if isinstance(x, dict) else {graph.inputs[0]: x}
+        want = {k: v for k, v in reference.run(graph, feeds).items() if k not in leave}
         computed = [name for node in graph.nodes for name in node.writes() if name in want]
         wrong = differences(graph, want, runner(feeds))
         tensors += len(computed)
@@ -144,54 +163,3 @@ def compare(data: bytes, graph: Graph, inputs: list[Array], runner: Runner) -> d
         "inputs": len(inputs), "tensors": tensors, "equal": equal, "elements": elements,
         "mismatches": mismatches[:20], "seconds": round(time.perf_counter() - start, 3),
     }  # fmt: skip
-
-
-def check(root: Path, case: Case, samples: int, numpy_samples: int) -> dict[str, Any]:
-    """Both comparisons of one model, on random and on real inputs."""
-    data = model_path(root, case).read_bytes()
-    graph = import_tflite(data, Path(case.model).name)
-    kinds = [n for n in graph.nodes if all(graph[t].kind is Kind.ARENA for t in n.writes())]
-    result: dict[str, Any] = {"model": case.model, "operators": len(kinds), "real_data": case.real[0] if case.real else None}
-    for kind, count in (("numpy", numpy_samples), ("c", samples)):
-        if count == 0:
-            continue
-        inputs = random_inputs(graph, count) + real_inputs(root, graph, case, count)
-        result[kind] = compare(data, graph, inputs, numpy_runner(graph) if kind == "numpy" else c_runner(graph))
-    return result
-
-
-def main() -> int:
-    """Check the nine models and print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--samples", type=int, default=10, help="random and real inputs each, C kernels")
-    parser.add_argument("--numpy-samples", type=int, default=2, help="random and real inputs each, NumPy")
-    parser.add_argument("--model", action="append", help="part of a model's name; may be repeated")
-    args = parser.parse_args()
-    root = shared_data()
-    if root is None:
-        print("the shared data is not here: set KILOGRAD_DATA", file=sys.stderr)
-        return 2
-    results, ok = [], True
-    for case in CASES:
-        if args.model and not any(m in case.model for m in args.model):
-            continue
-        result = check(root, case, args.samples, args.numpy_samples)
-        results.append(result)
-        for kind in ("numpy", "c"):
-            if kind not in result:
-                continue
-            r = result[kind]
-            ok = ok and r["tensors"] == r["equal"]
-            if not args.json:
-                print(f"{case.model:40s} {kind:6s} {r['equal']:6d} of {r['tensors']:6d} tensors equal, {r['elements']:10d} values, "
-                      f"{r['inputs']:3d} inputs, {r['seconds']:7.2f} s", flush=True)  # fmt: skip
-                for line in r["mismatches"][:5]:
-                    print(f"    {line}")
-    if args.json:
-        print(json.dumps({"bit_exact": ok, "models": results}, indent=2))
-    return 0 if ok else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
