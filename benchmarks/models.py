@@ -2,12 +2,12 @@
 
     python -m benchmarks.models [--model PART ...] [--samples N] [--numpy-samples N] [--calls N] [--json] [--write]
 
-Reads the shared data ($KILOGRAD_DATA). Each file is imported, compiled and compared in processes of its own: LiteRT crashes on some. Compared
-is every tensor that an operator computes, on random inputs (and real ones, where the data has a set that fits), call after call for models
-that keep state. The judge is LiteRT with its reference kernels; where it cannot run a file, C is compared with NumPy. What an integer model
-computes in float32 at its end (log_softmax, boxes of detections) is compared with a tolerance, and so are the outputs of float models. Import
-is timed three times, the best counts; its memory is the growth of the process. --write puts the table into benchmarks/results/models.csv and
-docs/models.md. Exits with 1 when a tensor differs, something crashes in kilograd, or a limit is exceeded.
+Reads the shared data ($KILOGRAD_DATA). Each file is imported, compiled and compared in processes of its own: LiteRT crashes on some.
+Compared is every tensor that an operator computes, on random inputs (and real ones, where the data has a set that fits), call after call
+for models that keep state. The judge is LiteRT with its reference kernels; where it cannot run a file, C is compared with NumPy. What an
+integer model computes in float32 at its end (log_softmax, boxes of detections) is compared with a tolerance, and so are the outputs of
+float models. Import is timed three times, the best counts; its memory is the growth of the process. --write puts the table into
+benchmarks/results/models.csv and docs/models.md. Exits with 1 when a tensor differs, something crashes in kilograd, or a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -332,7 +332,8 @@ def summary(rows: list[Row]) -> list[str]:
         f"{len(rows)} files: {kinds['integers']} run in integers, {kinds['float']} are float models to be quantized, "
         f"{kinds['refused']} are refused, {kinds['crash']} crash.",
         f"LiteRT runs {len(judged)} of those in integers: {tensors[0]:,} of {tensors[1]:,} tensors are equal bit for bit.",
-        f"The arena equals the liveness bound (rounded up to {ALIGNMENT} bytes) in {sum(r.at_bound for r in bounded)} of {len(bounded)} plans.",
+        f"The arena equals the liveness bound (rounded up to {ALIGNMENT} bytes) in {sum(r.at_bound for r in bounded)} of {len(bounded)} "
+        "plans.",
         f"Import takes at most {max(r.import_seconds for r in rows):.2f} s and {max(r.import_megabytes for r in rows):.0f} MB of memory.",
     ]
 
@@ -346,7 +347,8 @@ Written by `python -m benchmarks.models --write`; the files are not in this repo
 *C* count the tensors that equal the judge's bit for bit, of all that operators compute, over {counts} random inputs and as many real ones
 where the data has a set that fits ({args.calls} calls of models that keep state, fewer inputs of the largest). The judge is LiteRT with its
 reference kernels, every tensor kept; where it cannot run a file, C is compared with NumPy. *Bound* is the arena over the most bytes that
-are live at once: no plan of the same order needs less than 1.00. Seconds and megabytes are those of importing the file, on a busy machine.
+are live at once: no plan of the same order needs less than 1.00. Seconds and megabytes are those of importing the file on a busy
+machine.
 
 """
     text += "\n".join(f"- {line}" for line in summary(rows)) + "\n\n"

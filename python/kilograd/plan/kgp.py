@@ -146,6 +146,33 @@ def save(plan: Plan, path: str | Path) -> int:
     return len(raw)
 
 
+#: what readers of `Plan.meta` rely on: a type, a list of one form, or a dict of forms that must all be there
+REPORT: dict[str, Any] = {
+    **dict.fromkeys((
+        "arena_bytes", "state_bytes", "weights_mutable_bytes", "saved_bytes", "sram_bytes", "const_bytes", "args_bytes", "flash_bytes",
+        "macs_forward", "macs_step", "liveness_bound_bytes",
+    ), int),
+    "schedule": {"exact": bool},
+    "placement": {"method": str, "proved": bool, "note": str},
+    "peak": {"step": int, "name": str, "tensors": [{"name": str, "bytes": int}]},
+    "buffers": [{"name": str, "bytes": int, "offset": int, "first": int, "last": int}],
+    "operators": [{
+        "name": str, "op": str, "phase": str, "macs": int, "bytes_in": int, "bytes_out": int, "live_bytes": int, "calls": int,
+    }],
+}  # fmt: skip
+META_FORMS: dict[str, Any] = {
+    "report": REPORT, "macs": [int], "uint8": [str], "source": str, "target": str, "train": {"config": dict}, "learned": dict,
+}  # fmt: skip
+
+
+def _fits(value: Any, form: Any) -> bool:
+    if isinstance(form, dict):
+        return isinstance(value, dict) and all(k in value and _fits(value[k], f) for k, f in form.items())
+    if isinstance(form, list):
+        return isinstance(value, list) and all(_fits(v, form[0]) for v in value)
+    return isinstance(value, form)
+
+
 class _Reader:
     """Sections of a file whose frame is sound."""
 
@@ -163,6 +190,8 @@ class _Reader:
         if sections != SECTIONS:
             raise self.error(f"it has {sections} sections, version {VERSION} has {SECTIONS}")
         self.sections: dict[int, bytes] = {}
+        if len(raw) < HEADER.size + SECTIONS * SECTION.size:
+            raise self.error(f"it has {len(raw)} bytes, fewer than the list of its sections needs")
         for i in range(SECTIONS):
             kind, offset, size, _ = SECTION.unpack_from(raw, HEADER.size + i * SECTION.size)
             if kind != i + 1 or offset + size > len(raw):
@@ -207,7 +236,10 @@ def parse(raw: bytes, where: str = "plan file") -> Plan:
     f = _Reader(raw, where)
     try:
         meta = json.loads(f.sections[META])
-        kernels = meta["kernels"]
+        kernels, notes = meta["kernels"], meta["meta"]
+        wrong = [k for k, form in META_FORMS.items() if k in notes and not _fits(notes[k], form)]
+        if wrong:
+            raise f.error(f"its note '{wrong[0]}' is not of the form that kilograd writes")
         tensors = _read_tensors(f)
         names = list(tensors)
         args = np.frombuffer(f.sections[ARGS], "<u4")
@@ -224,9 +256,9 @@ def parse(raw: bytes, where: str = "plan file") -> Plan:
             roles[role].append(names[index])
         return Plan(
             f.text(f.name), tensors, calls, regions, entries, f.sections[CONST], f.sections[STATE], f.arena_bytes, roles[INPUT],
-            roles[OUTPUT], roles[LABEL][0] if roles[LABEL] else "", roles[BOUNDARY], roles[VARIABLE], meta["meta"],
+            roles[OUTPUT], roles[LABEL][0] if roles[LABEL] else "", roles[BOUNDARY], roles[VARIABLE], notes,
         )  # fmt: skip
-    except (KeyError, IndexError, ValueError, TypeError, struct.error) as e:
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RecursionError, struct.error) as e:
         raise f.error(f"its content is inconsistent ({type(e).__name__}: {e})") from None
 
 
