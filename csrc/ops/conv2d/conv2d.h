@@ -104,6 +104,7 @@ typedef struct kg_conv2d_learn_args {
   int32_t odds;
   int32_t pairs; /* of inputs at a time, even */
   int32_t block; /* output channels at a time, a multiple of eight */
+  int32_t held;  /* 1: learned weights of a block are packed once for all pixels; `pairs` then hold all inputs that they meet */
   int32_t x_zero, y_zero;
   int32_t y_min, y_max;
 } kg_conv2d_learn_args;

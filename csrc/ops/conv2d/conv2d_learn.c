@@ -12,7 +12,7 @@ typedef struct work {
   const uint8_t *w_frozen;
   const int8_t *w_live;
   uint32_t *buffer, *end; /* blocks of inputs */
-  uint32_t *words;        /* learned weights of four channels, packed */
+  uint32_t *words;        /* learned weights, packed */
   int32_t *sums;
   int32_t pixel;             /* the first of the tile */
   int32_t channel, channels; /* the block */
@@ -29,14 +29,24 @@ static void pack(uint32_t *to, const int8_t *first, const int8_t *second, int32_
   }
 }
 
-static void multiply_live(const work *k) {
+/* The same for `count` channels from the block's channel `c` on. */
+static void pack_channels(const work *k, int32_t c, int32_t count, int32_t inputs) {
   const kg_conv2d_shape *g = &k->a->shape;
-  const kg_sums form = {2, 2 * k->filled, 4 * k->a->block};
   const int32_t window = g->k_h * g->k_w * g->live_c;
+  const int8_t *w = k->w_live + (k->channel + c) * window + k->start;
+  uint32_t *to = k->words;
+  for (int32_t i = 0; i < count; i += 2, w += 2 * window, to += inputs / 2) pack(to, w, w + window, inputs);
+}
+
+static void multiply_live(const work *k) {
+  if (k->a->held) { /* the words of the whole block are there */
+    const kg_sums form = {k->channels / 2, 2 * k->filled, 4 * k->a->block};
+    kg_sums2x4(k->buffer, k->end, k->words, k->sums, &form);
+    return;
+  }
+  const kg_sums form = {2, 2 * k->filled, 4 * k->a->block};
   for (int32_t c = 0; c < k->channels; c += 4) {
-    const int8_t *w = k->w_live + (k->channel + c) * window + k->start;
-    pack(k->words, w, w + window, k->filled);
-    pack(k->words + k->filled / 2, w + 2 * window, w + 3 * window, k->filled);
+    pack_channels(k, c, 4, k->filled);
     kg_sums2x4(k->buffer, k->end, k->words, k->sums + c, &form);
   }
 }
@@ -126,6 +136,25 @@ static void results(const work *k, const kg_memory *mem, const kg_odd *out) {
   if (a->odds) odd_results(k, mem, out);
 }
 
+/* The last tile may do pixels again. */
+static void begin_tile(work *k, int32_t tile, int32_t block) {
+  const kg_conv2d_shape *g = &k->a->shape;
+  const int32_t pixels = g->out_h * g->out_w, p = tile * KG_SUMS_PIXELS;
+  k->pixel = p + KG_SUMS_PIXELS <= pixels ? p : pixels - KG_SUMS_PIXELS;
+  k->channel = block * k->a->block;
+  k->channels = g->out_c - k->channel < k->a->block ? g->out_c - k->channel : k->a->block;
+}
+
+static void add_parts(work *k) {
+  const kg_conv2d_shape *g = &k->a->shape;
+  if (g->live_c == 0 && k->channel > 0 && g->k_h * g->k_w * g->in_c <= 2 * k->a->pairs) {
+    multiply(k); /* the buffer still holds all inputs */
+    return;
+  }
+  add_part(k, 0);
+  if (g->live_c > 0) add_part(k, 1);
+}
+
 void kg_conv2d_learn_s8(const kg_conv2d_learn_args *a, const kg_memory *mem) {
   const kg_conv2d_shape *g = &a->shape;
   uint8_t *scratch = (uint8_t *)kg_out(mem, a->scratch);
@@ -140,22 +169,19 @@ void kg_conv2d_learn_s8(const kg_conv2d_learn_args *a, const kg_memory *mem) {
             .words = (uint32_t *)(void *)(scratch + kg_conv2d_learn_words(a))};
   const int32_t *bias = (const int32_t *)kg_in(mem, a->bias);
   const kg_odd out = {(int8_t *)kg_out(mem, a->y), (uint8_t *)kg_out(mem, a->mask), a->y_zero, a->y_min, a->y_max};
-  const int32_t pixels = g->out_h * g->out_w;
-  const int32_t whole = g->live_c == 0 && g->k_h * g->k_w * g->in_c <= 2 * a->pairs;
+  const int32_t tiles = (g->out_h * g->out_w + KG_SUMS_PIXELS - 1) / KG_SUMS_PIXELS,
+                blocks = (g->out_c + a->block - 1) / a->block;
 
   if (kg_conv2d_learn_pads(g)) memset(padding, a->x_zero, (size_t)g->in_c);
-  for (int32_t p = 0; p < pixels; p += KG_SUMS_PIXELS) {
-    k.pixel = p + KG_SUMS_PIXELS <= pixels ? p : pixels - KG_SUMS_PIXELS; /* the last tile may do pixels again */
-    for (k.channel = 0; k.channel < g->out_c; k.channel += a->block) {
-      k.channels = g->out_c - k.channel < a->block ? g->out_c - k.channel : a->block;
-      begin_sums(&k, bias);
-      if (whole && k.channel > 0) {
-        multiply(&k); /* the buffer still holds all inputs */
-      } else {
-        add_part(&k, 0);
-        if (g->live_c > 0) add_part(&k, 1);
-      }
-      results(&k, mem, &out);
+  for (int32_t i = 0; i < tiles * blocks; ++i) { /* blocks of a tile, or tiles of a block whose weights are held */
+    const int32_t tile = a->held ? i % tiles : i / blocks;
+    begin_tile(&k, tile, a->held ? i / tiles : i % blocks);
+    if (a->held && tile == 0) {
+      k.start = 0;
+      pack_channels(&k, 0, k.channels, g->k_h * g->k_w * g->live_c);
     }
+    begin_sums(&k, bias);
+    add_parts(&k);
+    results(&k, mem, &out);
   }
 }

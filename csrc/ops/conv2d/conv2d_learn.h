@@ -19,13 +19,13 @@ static inline int32_t kg_conv2d_learn_words(const kg_conv2d_learn_args *a) {
   return kg_conv2d_learn_buffer(a) + 4 * KG_SUMS_BLOCK * (a->pairs + KG_SUMS_SPARE);
 }
 
-/* Learned weights of four channels: a word for each pair of inputs and two channels. */
-static inline int32_t kg_conv2d_learn_padding(const kg_conv2d_learn_args *a) {
-  const int32_t live = a->shape.k_h * a->shape.k_w * a->shape.live_c;
-  return kg_conv2d_learn_words(a) + 4 * (live < 2 * a->pairs ? live : 2 * a->pairs);
+/* Learned weights of four channels, or of a block: a word for each pair of inputs and two channels. */
+static inline int64_t kg_conv2d_learn_padding(const kg_conv2d_learn_args *a) {
+  const int32_t live = a->shape.k_h * a->shape.k_w * a->shape.live_c, inputs = live < 2 * a->pairs ? live : 2 * a->pairs;
+  return kg_conv2d_learn_words(a) + (int64_t)inputs * (a->held ? a->block : 4);
 }
 
-static inline int32_t kg_conv2d_learn_scratch(const kg_conv2d_learn_args *a) {
+static inline int64_t kg_conv2d_learn_scratch(const kg_conv2d_learn_args *a) {
   return kg_conv2d_learn_padding(a) + (kg_conv2d_learn_pads(&a->shape) ? a->shape.in_c : 0);
 }
 

@@ -24,6 +24,8 @@ int32_t kg_conv2d_learn_check(const kg_conv2d_learn_args *a, kg_check *c) {
   kg_check_range(c, kg_check_mul(c, s->out_h, s->out_w), KG_SUMS_PIXELS, INT32_MAX);
   kg_check_range(c, s->out_c % 8 + a->block % 8, 0, 0);
   kg_check_range(c, a->odds, 0, s->out_c);
+  kg_check_range(c, a->held, 0, 1);
+  if (a->held == 1) kg_check_range(c, kg_check_mul(c, taps, s->live_c), 4, 2 * a->pairs);
   kg_check_s8(c, a->x_zero);
   kg_check_s8(c, a->y_zero);
   kg_check_clamp(c, a->y_min, a->y_max);

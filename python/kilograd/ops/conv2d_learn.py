@@ -53,7 +53,7 @@ class Conv2DLearn(Variant):
         w, live = self._shape(graph, node)
         taps = w[1] * w[2]
         room = SCRATCH_LIMIT - (w[3] if self._pads(graph, node) else 0)
-        return tiling((taps * (w[3] - live), taps * live), taps * live, w[0], 8, PACK, room)
+        return tiling((taps * (w[3] - live), taps * live), taps * live, w[0], 8, PACK, room, hold=True)
 
     @staticmethod
     def _pads(graph: Graph, node: Node) -> bool:
@@ -100,6 +100,7 @@ class Conv2DLearn(Variant):
                 "odds": int(odd.sum()),
                 "pairs": cut.pairs,
                 "block": cut.block,
+                "held": int(cut.held),
                 "x_zero": x.q.z,
                 "y_zero": y.q.z,
                 "y_min": limits[0],

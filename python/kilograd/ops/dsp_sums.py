@@ -1,7 +1,8 @@
 """Layers that learn on cores with the DSP extension: sums in memory, four pixels at a time (csrc/common/dsp/sums.h).
 
-Weights that learn keep their plain layout: they are packed when they are needed, four channels at a time, which costs about a third of an
-instruction for each of *their* products. Checkpoints, names and the link see the weights as ever.
+Weights that learn keep their plain layout, so that checkpoints, names and the link see them as ever. They are packed when they are needed:
+forward for a block of channels and all pixels, where that fits the scratch; otherwise for four channels and four pixels, which costs about
+half an instruction for each of *their* products.
 """
 
 from __future__ import annotations
@@ -24,31 +25,41 @@ class Tiling:
 
     pairs: int
     block: int
+    held: bool = False  # the learned weights of a whole block are packed once for all pixels
 
     def bytes(self, words: int) -> int:
         """Scratch, with `words` inputs that meet learned weights."""
-        return 4 * PIXELS * self.block + BLOCK_BYTES * (self.pairs + SPARE) + 4 * min(words, 2 * self.pairs)
+        packed = words * self.block if self.held else 4 * min(words, 2 * self.pairs)
+        return 4 * PIXELS * self.block + BLOCK_BYTES * (self.pairs + SPARE) + packed
 
 
-def tiling(parts: tuple[int, ...], words: int, channels: int, unit: int, pack: float, room: int = SCRATCH_LIMIT) -> Tiling | None:
+def tiling(
+    parts: tuple[int, ...], words: int, channels: int, unit: int, pack: float, room: int = SCRATCH_LIMIT, hold: bool = False
+) -> Tiling | None:
     """The cheapest tiling within `room` bytes, None when there is none.
 
     Windows have that many inputs of each part of the weights (0: no such part), `words` of them meet learned weights; blocks are multiples
-    of `unit` channels, packing an input takes `pack` instructions.
+    of `unit` channels, packing an input takes `pack` instructions. `hold`: learned weights stay packed, if there is room.
     """
+    if hold and words and (held := _cheapest(parts, words, channels, unit, pack, room, True)):
+        return held
+    return _cheapest(parts, words, channels, unit, pack, room, False)
+
+
+def _cheapest(parts: tuple[int, ...], words: int, channels: int, unit: int, pack: float, room: int, held: bool) -> Tiling | None:
     best, found = float("inf"), None
     for block in range(unit, channels + unit, unit):
         blocks = -(-channels // block)
         pairs = min((room - 4 * PIXELS * block) // BLOCK_BYTES - SPARE, -(-max(parts) // 4) * 2) // 2 * 2
-        while pairs >= 2 and Tiling(pairs, block).bytes(words) > room:
+        while pairs >= 2 and Tiling(pairs, block, held).bytes(words) > room:
             pairs -= 2
-        if pairs < 2:
+        if pairs < 2 or (held and 2 * pairs < words):
             continue
         fillings = sum(-(-part // (2 * pairs)) for part in parts)  # of the buffer
         packs = (1 if fillings == 1 else blocks) * pack * PIXELS * sum(parts)
         cost = packs + fillings * (blocks * CALL + channels / 2 * GROUP)
         if cost < best:
-            best, found = cost, Tiling(pairs, block)
+            best, found = cost, Tiling(pairs, block, held)
     return found
 
 
