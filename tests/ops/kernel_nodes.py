@@ -305,7 +305,7 @@ def lstm(op: str) -> Case:
     return b.graph, b.node(op, ["sequence", "w", "b", "", "r", "h", "c"], results, attrs, ("h", "c")), b.values
 
 
-def variant(op: str, name: str) -> Case:
+def variant(op: str, name: str, activation: str = "relu") -> Case:
     """A layer with weights computed by one of its variants."""
     b = bench()
     w, y = {
@@ -314,7 +314,8 @@ def variant(op: str, name: str) -> Case:
         "fully_connected": ((8, 6), (20, 8)),
     }[op]
     inputs = ["x", b.weights("w", w, 3 if op == "depthwise_conv2d" else 0, False), b.bias("b", y[-1])]
-    node = b.node(op, inputs, [b.output("y", y)], {**GEOMETRY, "activation": "relu"} if op != "fully_connected" else {"activation": "relu"})
+    attrs = {"activation": activation} | ({} if op == "fully_connected" else GEOMETRY)
+    node = b.node(op, inputs, [b.output("y", y)], attrs)
     node.variant = name
     assert variants(op)[name].fits(b.graph, node)
     return b.graph, node, b.values
@@ -398,7 +399,8 @@ NODES: dict[str, Callable[[], Case]] = {
     "lstm_ref_s8": lambda: lstm("lstm"),
     "lstm_grad_ref_s16": lambda: lstm("lstm_grad"),
     "conv2d_dsp_s8": lambda: variant("conv2d", "dsp"),
-    "depthwise_conv2d_dsp_s8": lambda: variant("depthwise_conv2d", "dsp"),
+    "depthwise_conv2d_dsp_s8": lambda: variant("depthwise_conv2d", "dsp", "none"),
+    "depthwise_conv2d_dsp3x3_s8": lambda: variant("depthwise_conv2d", "dsp"),
     "fully_connected_dsp_s8": lambda: variant("fully_connected", "dsp"),
 }  # fmt: skip
 

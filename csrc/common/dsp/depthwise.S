@@ -4,7 +4,8 @@
 #if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
   .syntax unified
   .thumb
-  .text
+/* sections of their own, so that a plan links what it calls */
+  .section .text.kg_depthwise_expand_s8, "ax", %progbits
 
   .equ SHIFT, 10 /* KG_DEPTHWISE_SHIFT */
 
@@ -114,6 +115,8 @@ kg_depthwise_expand_s8:
   STRIP_OF 0
   b 2b
   .size kg_depthwise_expand_s8, . - kg_depthwise_expand_s8
+
+  .section .text.kg_depthwise3x3, "ax", %progbits
 
 /* 3x3: where things are on the stack */
   .equ START, 0 /* then multiplier, offset */
@@ -458,6 +461,8 @@ kg_depthwise3x3_step2_s8:
 7:
   CHANNEL_STEP2 0
   .size kg_depthwise3x3_step2_s8, . - kg_depthwise3x3_step2_s8
+
+  .section .text.kg_depthwise_s8_parts, "ax", %progbits
 
 /* Windows of any height: where things are on the stack */
   .equ G_START, 0 /* then multiplier, offset, shift, form */

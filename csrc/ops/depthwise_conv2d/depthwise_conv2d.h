@@ -58,8 +58,10 @@ typedef struct kg_depthwise_conv2d_dsp_args {
   int32_t y_min, y_max;
 } kg_depthwise_conv2d_dsp_args;
 
-void kg_depthwise_conv2d_dsp_s8(const kg_depthwise_conv2d_dsp_args *args, const kg_memory *mem);
+void kg_depthwise_conv2d_dsp_s8(const kg_depthwise_conv2d_dsp_args *args, const kg_memory *mem);    /* whole == 0 */
+void kg_depthwise_conv2d_dsp3x3_s8(const kg_depthwise_conv2d_dsp_args *args, const kg_memory *mem); /* whole == 1 */
 int32_t kg_depthwise_conv2d_dsp_check(const kg_depthwise_conv2d_dsp_args *args, kg_check *c);
+int32_t kg_depthwise_conv2d_dsp3x3_check(const kg_depthwise_conv2d_dsp_args *args, kg_check *c);
 
 /* gx = sum over taps and multiplier of gy * s_w * w; the scales are folded in as in kg_conv2d_grad_input_args. */
 typedef struct kg_depthwise_conv2d_grad_input_args {

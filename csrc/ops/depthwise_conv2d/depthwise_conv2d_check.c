@@ -67,7 +67,7 @@ int32_t kg_depthwise_conv2d_grad_weights_check(const kg_depthwise_conv2d_grad_we
   return kg_check_end(c);
 }
 
-int32_t kg_depthwise_conv2d_dsp_check(const kg_depthwise_conv2d_dsp_args *a, kg_check *c) {
+static int32_t check_dsp(const kg_depthwise_conv2d_dsp_args *a, kg_check *c, int32_t whole) {
   const kg_depthwise_shape shape = kg_depthwise_dsp_shape(a), *s = &shape;
   check_shape(s, c);
   kg_check_range(c, a->swapped, 0, 1);
@@ -79,11 +79,11 @@ int32_t kg_depthwise_conv2d_dsp_check(const kg_depthwise_conv2d_dsp_args *a, kg_
   kg_check_range(c, s->dilation_w, 1, 1);
   kg_check_range(c, s->stride_w, 1, 2);
   kg_check_range(c, s->k_w, 1, KG_DEPTHWISE_MAX_TAPS);
-  kg_check_range(c, a->whole, 0, 1);
-  kg_check_range(c, a->rectified, a->whole, 1);
+  kg_check_range(c, a->whole, whole, whole);
+  kg_check_range(c, a->rectified, whole, 1);
   kg_check_s8(c, a->x_zero);
   kg_check_clamp(c, a->y_min, a->y_max);
-  if (a->whole) {
+  if (whole) {
     kg_check_range(c, s->k_h, 3, 3);
     kg_check_range(c, s->k_w, 3, 3);
     kg_check_range(c, s->stride_h, s->stride_w, s->stride_w);
@@ -93,10 +93,14 @@ int32_t kg_depthwise_conv2d_dsp_check(const kg_depthwise_conv2d_dsp_args *a, kg_
   if (a->block_h < s->out_h) kg_check_range(c, a->block_h * s->stride_h % 2, 0, 0);
   if (!c->ok) return 0;
   kg_check_read(c, a->x, kg_check_mul3(c, s->in_h, s->in_w, s->in_c), 1);
-  kg_check_read(c, a->stream, kg_check_mul3(c, 4, s->in_c, kg_depthwise_dsp_record(s, a->whole)), 4);
+  kg_check_read(c, a->stream, kg_check_mul3(c, 4, s->in_c, kg_depthwise_dsp_record(s, whole)), 4);
   const int64_t strip = 4 * KG_DEPTHWISE_CHANNELS * (int64_t)kg_depthwise_dsp_columns(s, a->block_w);
   const int64_t planes = kg_check_mul(c, strip, kg_depthwise_dsp_strips(s, a->block_h));
   kg_check_write(c, a->scratch, planes + kg_depthwise_dsp_pairs(s), 4, KG_REF_NONE);
   kg_check_write(c, a->y, kg_check_mul3(c, s->out_h, s->out_w, s->in_c), 1, KG_REF_NONE);
   return kg_check_end(c);
 }
+
+int32_t kg_depthwise_conv2d_dsp_check(const kg_depthwise_conv2d_dsp_args *a, kg_check *c) { return check_dsp(a, c, 0); }
+
+int32_t kg_depthwise_conv2d_dsp3x3_check(const kg_depthwise_conv2d_dsp_args *a, kg_check *c) { return check_dsp(a, c, 1); }

@@ -194,7 +194,7 @@ class DepthwiseConv2DDsp(Variant):
     op = "depthwise_conv2d"
     name = "dsp"
     needs = frozenset({"dsp"})
-    kernels = ("depthwise_conv2d_dsp_s8",)
+    kernels = ("depthwise_conv2d_dsp_s8", "depthwise_conv2d_dsp3x3_s8")
 
     @staticmethod
     def _operands(graph: Graph, node: Node) -> tuple[Array, Array]:
@@ -250,7 +250,7 @@ class DepthwiseConv2DDsp(Variant):
         else:
             packed = records(weights, start, settled, blocks.shape.stride[0])
         return KernelCall(
-            "depthwise_conv2d_dsp_s8",
+            self.kernels[isinstance(settled, Fractions)],
             {
                 "x": Operand(x.name),
                 "y": Operand(y.name),
