@@ -139,8 +139,9 @@ def attempt(v: Victim, data: bytes) -> str:
     return "compiled"
 
 
-def attempt_plan(data: bytes) -> str:
-    limit_memory(COMPILE_MEGABYTES)
+def attempt_plan(data: bytes, limited: bool = True) -> str:
+    if limited:
+        limit_memory(COMPILE_MEGABYTES)
     try:
         plan = parse(data)
     except KilogradError:

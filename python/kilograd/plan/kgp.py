@@ -250,6 +250,8 @@ def parse(raw: bytes, where: str = "plan file") -> Plan:
             calls.append(Call(kernel, dict(zip(fields, words, strict=True)), f.text(node), f.text(op)))
         regions = [Region(f.text(n), first, count, "calls", ref, value) for n, first, count, _, ref, value in f.records(REGIONS, REGION)]
         indices = np.frombuffer(f.sections[ENTRY_REGIONS], "<u4").tolist()
+        if any(r.first + r.count > len(calls) for r in regions) or any(i >= len(regions) for i in indices):
+            raise f.error("a region or an entry point lies outside the program")
         entries = {f.text(n): Entry(f.text(n), tuple(indices[i : i + count])) for n, i, count in f.records(ENTRIES, ENTRY)}
         roles: dict[int, list[str]] = {INPUT: [], OUTPUT: [], LABEL: [], BOUNDARY: [], VARIABLE: []}
         for role, index in f.records(IO, struct.Struct("<II")):
