@@ -1,7 +1,12 @@
 #include "../../common/dsp/simd.h"
 #include "bias_grad.h"
 
-enum { FOUR = 4, ROUND = 255 /* pixels whose sums fit 16 bits: 255 * 128 < 2^15 */ };
+enum {
+  FOUR = 4,
+  ROUND = 255,      /* pixels whose sums fit 16 bits: 255 * 128 < 2^15 */
+  LEAST_SHIFT = 33, /* of products: steps then fit 32 bits */
+  LARGEST_SHIFT = 62
+};
 
 /* acc = sums of the channels c..c+3 over all pixels. */
 static void sum_four(const int8_t *gy, int32_t pixels, int32_t channels, int32_t *acc) {
@@ -20,14 +25,43 @@ static void sum_four(const int8_t *gy, int32_t pixels, int32_t channels, int32_t
   }
 }
 
+/* Steps of four channels, as kg_bias_apply takes them, where the steps fit 32 bits; everything else goes to kg_bias_apply. */
+typedef struct rates {
+  const int32_t *mantissa;
+  const int8_t *exponent;
+  int32_t lr;    /* mantissa of the learning rate */
+  int32_t shift; /* what is added to a channel's exponent */
+} rates;
+
+static void apply_four(const kg_bias_grad_args *a, const kg_memory *mem, const kg_bias_target *t, const rates *r, int32_t c,
+                       const int32_t *acc) {
+  for (int32_t i = c; i < c + FOUR; ++i) {
+    const int32_t mantissa = (int32_t)(((int64_t)r->mantissa[i] * r->lr) >> 15), shift = -(r->exponent[i] + r->shift);
+    if (t->pending || shift < LEAST_SHIFT || shift > LARGEST_SHIFT) {
+      kg_bias_apply(a, mem, t, i, 1, acc + i - c);
+      continue;
+    }
+    if (mantissa == 0) continue;
+    const int64_t product = (int64_t)acc[i - c] * mantissa + ((int64_t)1 << (shift - 1));
+    const int32_t step = (int32_t)(product >> 32) >> (shift - 32);
+    if (t->wide)
+      t->wide[i] = kg_bias_step(a, t->start, i, t->wide[i], step);
+    else
+      t->narrow[i] = (int16_t)kg_bias_step(a, t->start, i, t->narrow[i], step);
+  }
+}
+
 /* Channels in fours; a multiple of four. */
 static void grad(const kg_bias_grad_args *a, const kg_memory *mem, int32_t *wide, int16_t *narrow) {
   const int8_t *gy = (const int8_t *)kg_in(mem, a->gy);
   const kg_bias_target target = kg_bias_begin(a, mem, wide, narrow);
+  const kg_train_state *train = (const kg_train_state *)kg_in(mem, a->update.train);
+  const rates r = {(const int32_t *)kg_in(mem, a->update.mantissa), (const int8_t *)kg_in(mem, a->update.exponent),
+                   train->lr_mantissa & 0x7FFF, kg_clamp_s32(train->lr_exponent, -64, 64) + target.e + 15 + KG_BIAS_FRACTION};
   for (int32_t c = 0; c < a->channels; c += FOUR) {
     int32_t acc[FOUR];
     sum_four(gy + c, a->pixels, a->channels, acc);
-    kg_bias_apply(a, mem, &target, c, FOUR, acc);
+    apply_four(a, mem, &target, &r, c, acc);
   }
 }
 
