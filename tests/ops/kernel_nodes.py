@@ -305,6 +305,35 @@ def lstm(op: str) -> Case:
     return b.graph, b.node(op, ["sequence", "w", "b", "", "r", "h", "c"], results, attrs, ("h", "c")), b.values
 
 
+def learning(op: str, name: str) -> Case:
+    """A layer of which a part learns, or one of its gradients, computed by a variant; channels as the variants want them."""
+    b, depthwise = Bench(1), op.startswith("depthwise")
+    train, image = b.train(), (1, 4, 5, 8)
+    frozen, live = ((1, 3, 3, 4), (1, 3, 3, 4)) if depthwise else ((8, 3, 3, 4), (8, 3, 3, 4))
+    axis = 3 if depthwise else 0
+    w, part = b.weights("w", frozen, axis, False), b.weights("live", live, axis, False, kind=Kind.STATE)
+    if op.endswith("grad_input"):
+        node = b.node(op, [b.error("gy", image), w, part], [b.error("gx", image, given=False)], GEOMETRY)
+    elif op.endswith("grad_weights"):
+        x = b.int8("x", (1, 4, 5, 4), quant=activation_quant())
+        attrs = {**GEOMETRY, "factor": np.full(8, 3.0), "rounding": 0, "x_zero": -5}
+        node = b.node(op, [b.error("gy", image), x, part, "", "", train], [], attrs, (part,))
+    else:
+        x, bias = b.int8("x", image, quant=activation_quant()), b.bias("b", 8, kind=Kind.STATE)
+        outputs = [b.output("y", image), b.mask("m", image)]
+        node = b.node(op, [x, w, bias, part], outputs, {**GEOMETRY, "activation": "relu"})
+        b.graph[w].q.scale[:] = 1e-7  # channels that are scaled as in the reference
+    node.variant = name
+    assert variants(op)[name].fits(b.graph, node)
+    return b.graph, node, b.values
+
+
+def same(case: Case) -> Case:
+    """A node computed by its variant that takes the reference's arguments."""
+    case[1].variant = "dsp"
+    return case
+
+
 def variant(op: str, name: str, activation: str = "relu") -> Case:
     """A layer with weights computed by one of its variants."""
     b = bench()
@@ -401,6 +430,15 @@ NODES: dict[str, Callable[[], Case]] = {
     "conv2d_dsp_s8": lambda: variant("conv2d", "dsp"),
     "depthwise_conv2d_dsp_s8": lambda: variant("depthwise_conv2d", "dsp", "none"),
     "depthwise_conv2d_dsp3x3_s8": lambda: variant("depthwise_conv2d", "dsp"),
+    "conv2d_learn_s8": lambda: learning("conv2d", "learn"),
+    "conv2d_grad_input_dsp_s8": lambda: learning("conv2d_grad_input", "dsp"),
+    "conv2d_grad_weights_dsp_s8": lambda: learning("conv2d_grad_weights", "dsp"),
+    "depthwise_conv2d_learn_s8": lambda: learning("depthwise_conv2d", "learn"),
+    "depthwise_conv2d_grad_input_dsp_s8": lambda: learning("depthwise_conv2d_grad_input", "dsp"),
+    "clamp_grad_dsp_s8": lambda: same(gradient("clamp_grad", {}, X, X, DType.BITS)),
+    "grad_sum_dsp_s8": lambda: same(grad_sum("grad_sum")),
+    "bias_grad_dsp_s32": lambda: same(bias_grad(DType.INT32)),
+    "bias_grad_dsp_s16": lambda: same(bias_grad(DType.INT16)),
     "fully_connected_dsp_s8": lambda: variant("fully_connected", "dsp"),
 }  # fmt: skip
 

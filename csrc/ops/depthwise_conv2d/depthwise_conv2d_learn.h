@@ -26,8 +26,10 @@ static inline kg_axis kg_depthwise_columns(const kg_depthwise_shape *s) {
 static inline kg_span kg_span_forward(const kg_axis *a, int32_t o, int32_t x_step, int32_t w_step) {
   const int32_t corner = o * a->stride - a->pad, first = corner < 0 ? -corner : 0;
   const int32_t last = a->in - corner < a->taps ? a->in - corner : a->taps;
-  const kg_span none = {0, 0, 0}, span = {(corner + first) * x_step, first * w_step, last - first};
-  return last > first ? span : none;
+  const kg_span none = {0, 0, 0};
+  if (last <= first) return none;
+  const kg_span span = {(corner + first) * x_step, first * w_step, last - first};
+  return span;
 }
 
 /* Where tap `k` stands in the weights of the backward pass: taps of one remainder by the stride stand together, the last first, so that
