@@ -6,7 +6,7 @@
 
 static int32_t multiply_add(int32_t acc, int32_t a, int32_t b) { return (int32_t)((uint32_t)acc + (uint32_t)(a * b)); }
 
-void kg_planes_row(const uint8_t *plane, const uint8_t *weights, int32_t *sums, const kg_span *spans, const int32_t *start,
+void kg_planes_row(const uint8_t *plane, const uint8_t *weights, int32_t *sums, const kg_taps *spans, const int32_t *start,
                    const kg_planes *p) {
   for (int32_t column = 0; column < p->columns; ++column, ++spans, sums += p->sums_step / 4) {
     for (int32_t c = 0; c < 4; ++c) sums[c] = start[c];

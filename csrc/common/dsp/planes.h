@@ -10,10 +10,10 @@
 
 enum { KG_PLANES_TAP = 8, KG_PLANES_TAPS = 7 /* taps along a row, at most */ };
 
-typedef struct kg_span {
+typedef struct kg_taps {
   int32_t x, w; /* bytes into the plane and into the weights */
   int32_t taps; /* 0..KG_PLANES_TAPS */
-} kg_span;
+} kg_taps;
 
 typedef struct kg_planes {
   int32_t rows;       /* of taps */
@@ -25,7 +25,7 @@ typedef struct kg_planes {
 
 /* sums[0..3] = start[0..3] + products of a window of the plane with the weights, for each of `columns` windows that begin in the same row:
  * `plane` and `weights` point to the first row of taps. */
-void kg_planes_row(const uint8_t *plane, const uint8_t *weights, int32_t *sums, const kg_span *spans, const int32_t *start,
+void kg_planes_row(const uint8_t *plane, const uint8_t *weights, int32_t *sums, const kg_taps *spans, const int32_t *start,
                    const kg_planes *p);
 
 #endif

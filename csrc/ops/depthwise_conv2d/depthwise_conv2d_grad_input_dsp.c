@@ -9,7 +9,7 @@ typedef struct work {
   const uint8_t *w_frozen;
   uint8_t *planes, *packed;
   int32_t *sums;
-  kg_span *rows, *columns;
+  kg_taps *rows, *columns;
   int32_t channel, channels;
 } work;
 
@@ -38,7 +38,7 @@ static const uint8_t *weights(const work *k, int32_t c) {
 static void row_of_sums(const work *k, int32_t iy) {
   const kg_depthwise_shape *g = &k->a->shape;
   const int32_t none[4] = {0, 0, 0, 0}, plane = 2 * g->out_h * g->out_w;
-  const kg_span *row = &k->rows[iy];
+  const kg_taps *row = &k->rows[iy];
   const kg_planes form = {row->taps, g->in_w, KG_PLANES_TAP * g->out_w, KG_PLANES_TAP * g->k_w, 4 * k->a->block};
   for (int32_t c = 0; c < k->channels; c += 4)
     kg_planes_row(k->planes + c * plane + row->x, weights(k, c) + row->w, k->sums + c, k->columns, none, &form);
@@ -48,7 +48,7 @@ void kg_depthwise_conv2d_grad_input_dsp_s8(const kg_depthwise_conv2d_grad_input_
   const kg_depthwise_shape *g = &a->shape;
   const int32_t from = g->out_h * g->out_w;
   uint8_t *scratch = (uint8_t *)kg_out(mem, a->scratch);
-  kg_span *spans = (kg_span *)(void *)(scratch + kg_depthwise_spans(from, g->in_w, a->block));
+  kg_taps *spans = (kg_taps *)(void *)(scratch + kg_depthwise_spans(from, g->in_w, a->block));
   const int8_t *w_live = (const int8_t *)kg_in(mem, a->w_live);
   const kg_axis down = kg_depthwise_rows(g), across = kg_depthwise_columns(g);
   const int32_t acc_exponent = kg_error_exponent(mem, a->gy_exponent) - a->fold_exponent + a->fold_shift;
@@ -63,8 +63,8 @@ void kg_depthwise_conv2d_grad_input_dsp_s8(const kg_depthwise_conv2d_grad_input_
             .rows = spans,
             .columns = spans + g->in_h};
 
-  for (int32_t i = 0; i < g->in_h; ++i) k.rows[i] = kg_span_backward(&down, i, KG_PLANES_TAP * g->out_w, KG_PLANES_TAP * g->k_w);
-  for (int32_t i = 0; i < g->in_w; ++i) k.columns[i] = kg_span_backward(&across, i, KG_PLANES_TAP, KG_PLANES_TAP);
+  for (int32_t i = 0; i < g->in_h; ++i) k.rows[i] = kg_taps_backward(&down, i, KG_PLANES_TAP * g->out_w, KG_PLANES_TAP * g->k_w);
+  for (int32_t i = 0; i < g->in_w; ++i) k.columns[i] = kg_taps_backward(&across, i, KG_PLANES_TAP, KG_PLANES_TAP);
   for (k.channel = 0; k.channel < g->in_c; k.channel += a->block) {
     k.channels = g->in_c - k.channel < a->block ? g->in_c - k.channel : a->block;
     fill(&k);

@@ -10,7 +10,7 @@ typedef struct work {
   const uint8_t *w_frozen;
   uint8_t *planes, *packed;
   int32_t *sums;
-  kg_span *rows, *columns;
+  kg_taps *rows, *columns;
   int32_t channel, channels;
 } work;
 
@@ -39,7 +39,7 @@ static const uint8_t *weights(const work *k, int32_t c) {
 static void row_of_sums(const work *k, const int32_t *bias, int32_t oy) {
   const kg_depthwise_shape *g = &k->a->shape;
   const int32_t none[4] = {0, 0, 0, 0}, plane = 2 * g->in_h * g->in_w;
-  const kg_span *row = &k->rows[oy];
+  const kg_taps *row = &k->rows[oy];
   const kg_planes form = {row->taps, g->out_w, KG_PLANES_TAP * g->in_w, KG_PLANES_TAP * g->k_w, 4 * k->a->block};
   for (int32_t c = 0; c < k->channels; c += 4)
     kg_planes_row(k->planes + c * plane + row->x, weights(k, c) + row->w, k->sums + c, k->columns,
@@ -75,7 +75,7 @@ void kg_depthwise_conv2d_learn_s8(const kg_depthwise_conv2d_learn_args *a, const
   const kg_depthwise_shape *g = &a->shape;
   const int32_t from = g->in_h * g->in_w;
   uint8_t *scratch = (uint8_t *)kg_out(mem, a->scratch);
-  kg_span *spans = (kg_span *)(void *)(scratch + kg_depthwise_spans(from, g->out_w, a->block));
+  kg_taps *spans = (kg_taps *)(void *)(scratch + kg_depthwise_spans(from, g->out_w, a->block));
   const int8_t *w_live = (const int8_t *)kg_in(mem, a->w_live);
   const int32_t *bias = (const int32_t *)kg_in(mem, a->bias);
   const kg_odd out = {(int8_t *)kg_out(mem, a->y), (uint8_t *)kg_out(mem, a->mask), a->y_zero, a->y_min, a->y_max};
@@ -89,8 +89,8 @@ void kg_depthwise_conv2d_learn_s8(const kg_depthwise_conv2d_learn_args *a, const
             .rows = spans,
             .columns = spans + g->out_h};
 
-  for (int32_t o = 0; o < g->out_h; ++o) k.rows[o] = kg_span_forward(&down, o, KG_PLANES_TAP * g->in_w, KG_PLANES_TAP * g->k_w);
-  for (int32_t o = 0; o < g->out_w; ++o) k.columns[o] = kg_span_forward(&across, o, KG_PLANES_TAP, KG_PLANES_TAP);
+  for (int32_t o = 0; o < g->out_h; ++o) k.rows[o] = kg_taps_forward(&down, o, KG_PLANES_TAP * g->in_w, KG_PLANES_TAP * g->k_w);
+  for (int32_t o = 0; o < g->out_w; ++o) k.columns[o] = kg_taps_forward(&across, o, KG_PLANES_TAP, KG_PLANES_TAP);
   for (k.channel = 0; k.channel < g->in_c; k.channel += a->block) {
     k.channels = g->in_c - k.channel < a->block ? g->in_c - k.channel : a->block;
     fill(&k);

@@ -23,12 +23,12 @@ static inline kg_axis kg_depthwise_columns(const kg_depthwise_shape *s) {
 }
 
 /* Taps of output position `o` that lie on the input; steps in bytes. */
-static inline kg_span kg_span_forward(const kg_axis *a, int32_t o, int32_t x_step, int32_t w_step) {
+static inline kg_taps kg_taps_forward(const kg_axis *a, int32_t o, int32_t x_step, int32_t w_step) {
   const int32_t corner = o * a->stride - a->pad, first = corner < 0 ? -corner : 0;
   const int32_t last = a->in - corner < a->taps ? a->in - corner : a->taps;
-  const kg_span none = {0, 0, 0};
+  const kg_taps none = {0, 0, 0};
   if (last <= first) return none;
-  const kg_span span = {(corner + first) * x_step, first * w_step, last - first};
+  const kg_taps span = {(corner + first) * x_step, first * w_step, last - first};
   return span;
 }
 
@@ -42,13 +42,13 @@ static inline int32_t kg_tap_backward(const kg_axis *a, int32_t k) {
 }
 
 /* Output positions that input position `i` feeds. */
-static inline kg_span kg_span_backward(const kg_axis *a, int32_t i, int32_t x_step, int32_t w_step) {
+static inline kg_taps kg_taps_backward(const kg_axis *a, int32_t i, int32_t x_step, int32_t w_step) {
   const int32_t end = i + a->pad, beyond = end - a->taps; /* tap k feeds (end - k) / stride */
   const int32_t first = beyond < 0 ? 0 : beyond / a->stride + 1;
   const int32_t last = end / a->stride < a->out ? end / a->stride : a->out - 1;
-  const kg_span none = {0, 0, 0};
+  const kg_taps none = {0, 0, 0};
   if (last < first) return none;
-  const kg_span span = {first * x_step, kg_tap_backward(a, end - first * a->stride) * w_step, last - first + 1};
+  const kg_taps span = {first * x_step, kg_tap_backward(a, end - first * a->stride) * w_step, last - first + 1};
   return span;
 }
 
@@ -75,7 +75,7 @@ static inline int64_t kg_depthwise_spans(int64_t from, int32_t width, int32_t bl
 }
 
 static inline int64_t kg_depthwise_packed(int64_t from, int32_t height, int32_t width, int32_t block) {
-  return kg_depthwise_spans(from, width, block) + (int64_t)sizeof(kg_span) * (height + width);
+  return kg_depthwise_spans(from, width, block) + (int64_t)sizeof(kg_taps) * (height + width);
 }
 
 static inline int64_t kg_depthwise_scratch(const kg_depthwise_shape *s, int64_t from, int32_t height, int32_t width,
