@@ -1,8 +1,7 @@
 """Layers that learn on cores with the DSP extension: sums in memory, four pixels at a time (csrc/common/dsp/sums.h).
 
 Weights that learn keep their plain layout, so that checkpoints, names and the link see them as ever. They are packed when they are needed:
-forward for a block of channels and all pixels, where that fits the scratch; otherwise for four channels and four pixels, which costs about
-half an instruction for each of *their* products.
+forward for a block of channels and all pixels, where that fits the scratch; otherwise for four channels and four pixels.
 """
 
 from __future__ import annotations
