@@ -5,7 +5,9 @@ enum {
   FOUR = 4,
   ROUND = 255,      /* pixels whose sums fit 16 bits: 255 * 128 < 2^15 */
   LEAST_SHIFT = 33, /* of products: steps then fit 32 bits */
-  LARGEST_SHIFT = 62
+  LARGEST_SHIFT = 62,
+  SMALL = 1 << 21, /* biases whose steps fit, too: 2^29 and a step of at most 2^30 */
+  HALF = 1 << (KG_BIAS_FRACTION - 1)
 };
 
 /* acc = sums of the channels c..c+3 over all pixels. */
@@ -35,6 +37,7 @@ typedef struct rates {
 
 static void apply_four(const kg_bias_grad_args *a, const kg_memory *mem, const kg_bias_target *t, const rates *r, int32_t c,
                        const int32_t *acc) {
+  const int32_t nearest = a->update.rounding == KG_ROUND_NEAREST;
   for (int32_t i = c; i < c + FOUR; ++i) {
     const int32_t mantissa = (int32_t)(((int64_t)r->mantissa[i] * r->lr) >> 15), shift = -(r->exponent[i] + r->shift);
     if (t->pending || shift < LEAST_SHIFT || shift > LARGEST_SHIFT) {
@@ -42,9 +45,11 @@ static void apply_four(const kg_bias_grad_args *a, const kg_memory *mem, const k
       continue;
     }
     if (mantissa == 0) continue;
-    const int64_t product = (int64_t)acc[i - c] * mantissa + ((int64_t)1 << (shift - 1));
-    const int32_t step = (int32_t)(product >> 32) >> (shift - 32);
-    if (t->wide)
+    const int32_t upper = (int32_t)(((int64_t)acc[i - c] * mantissa) >> 32);
+    const int32_t step = (upper + ((int32_t)1 << (shift - 33))) >> (shift - 32);
+    if (t->wide && nearest && t->wide[i] > -SMALL && t->wide[i] < SMALL)
+      t->wide[i] = kg_clamp_s32((t->wide[i] * (1 << KG_BIAS_FRACTION) - step + HALF) >> KG_BIAS_FRACTION, -a->limit, a->limit);
+    else if (t->wide)
       t->wide[i] = kg_bias_step(a, t->start, i, t->wide[i], step);
     else
       t->narrow[i] = (int16_t)kg_bias_step(a, t->start, i, t->narrow[i], step);
