@@ -73,6 +73,15 @@ def pairwise(op: str) -> Case:
     return b.graph, node, b.values
 
 
+def summed(name: str) -> Case:
+    """A sum computed by one of its variants."""
+    b = bench()
+    node = b.node("add", ["x", "x2"], [b.output("y", X)], {"activation": "none"})
+    node.variant = name
+    assert variants("add")[name].fits(b.graph, node)
+    return b.graph, node, b.values
+
+
 def pairwise16(op: str) -> Case:
     """Element-wise on int16, one operand repeated."""
     b = bench()
@@ -427,6 +436,8 @@ NODES: dict[str, Callable[[], Case]] = {
     "cast_ref": lambda: declared("cast", DType.FLOAT32, DType.INT8),
     "lstm_ref_s8": lambda: lstm("lstm"),
     "lstm_grad_ref_s16": lambda: lstm("lstm_grad"),
+    "add_linear_s8": lambda: summed("linear"),
+    "add_tables_s8": lambda: summed("tables"),
     "conv2d_dsp_s8": lambda: variant("conv2d", "dsp"),
     "depthwise_conv2d_dsp_s8": lambda: variant("depthwise_conv2d", "dsp", "none"),
     "depthwise_conv2d_dsp3x3_s8": lambda: variant("depthwise_conv2d", "dsp"),

@@ -1,8 +1,8 @@
 """add and sub of int8 without requantization of each operand: y = clamp((x1 f1 + x2 f2 + offset) / 2^fraction), rounded down.
 
-The reference rounds four times, but over the 65,536 pairs of operands it mostly gives what one linear function gives. Factors are looked for
-at compile time, and all pairs are compared with the reference. Where there are none (ties such as those of scales that are powers of two),
-the variant `tables` looks both operands up, already scaled.
+The reference rounds four times, but over the 65,536 pairs of operands it mostly gives what one linear function gives. Factors are looked
+for at compile time, and all pairs are compared with the reference. Where there are none (ties such as those of scales that are powers of
+two), the variant `tables` looks both operands up, already scaled.
 """
 
 from __future__ import annotations
