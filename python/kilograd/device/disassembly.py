@@ -58,7 +58,12 @@ class Program:
         graph, wanted = Graph(), list(names)
         while wanted:
             name = wanted.pop()
-            if name in graph.frames or name not in self.starts:
+            if name in graph.frames:
+                continue
+            if name not in self.starts:
+                # the compiler notes calls that it later removes: what a linked program does not contain, it does not call
+                if name.startswith("__aeabi_"):
+                    graph.frames[name] = 0
                 continue
             graph.frames[name] = self._read(name, graph.calls.setdefault(name, set()))
             wanted += graph.calls[name]
